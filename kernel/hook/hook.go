@@ -19,6 +19,9 @@ type Hook struct {
 	// judged; those whose guards hold are active.
 	Instances []Instance
 	Fields    []Field
+	// Absent, when not empty, tells why a kernel may lack the hook without harm (its
+	// operations then arrive at another hook of the table); the loader leaves it out.
+	Absent string
 	// EventArgs names up to four fields whose values travel in abi.Event.Args.
 	EventArgs []string
 	Doc       string
@@ -143,7 +146,7 @@ const (
 	ComputedMemfd    ComputedName = "memfd"      // file has no name in a filesystem: memfd, O_TMPFILE, pipe, anonymous inode
 	ComputedExecAnon ComputedName = "exec.memfd" // the same for linux_binprm.file
 	ComputedSetid    ComputedName = "setid"      // exec: S_ISUID, or S_ISGID with group execute, and the mount is not nosuid
-	ComputedPID      ComputedName = "pid"        // current tgid
+	ComputedDev      ComputedName = "dev"        // file_open: st_dev as stat(2) gives it (new_encode_dev)
 	ComputedSockPort ComputedName = "sock.port"  // listen: local port
 	ComputedPort     ComputedName = "port"       // bind, connect: port of the sockaddr; unresolvable
 	ComputedAddr     ComputedName = "addr"       // bind, connect: address of the sockaddr; unresolvable; kind Addr
