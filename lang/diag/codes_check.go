@@ -4,7 +4,6 @@ package diag
 // …), what this version refuses (SNP0411 …), warnings and notes (SNP0451 …).
 const (
 	MissingPolicy      Code = "SNP0301"
-	ImportsPolicy      Code = "SNP0302"
 	LibraryStatement   Code = "SNP0303"
 	DuplicateName      Code = "SNP0304"
 	DuplicateRule      Code = "SNP0305"
