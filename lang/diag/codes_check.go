@@ -1,5 +1,7 @@
 package diag
 
+import "slices"
+
 // Codes of lang/check: names (SNP0301 …) and types (SNP0341 …); limits (SNP0401
 // …), what this version refuses (SNP0411 …), warnings and notes (SNP0451 …).
 const (
@@ -86,4 +88,4 @@ const (
 )
 
 // checkCodes explains the codes of lang/check: names and types (SNP03xx), meaning (SNP04xx).
-var checkCodes = []CodeInfo{}
+var checkCodes = slices.Concat(nameCodes, typeCodes, meaningCodes)
