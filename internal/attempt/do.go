@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"unsafe"
@@ -330,7 +331,7 @@ func withSocket(a Attempt, o *Outcome, do func(int, unix.Sockaddr, map[string]Va
 	return do(fd, sa, map[string]Value{"family": num(a.Family), "type": num(a.Type), "protocol": num(proto), "addr": {Addr: &addr}, "port": num(a.Port)})
 }
 
-func procPath(pid int, name string) string { return filepath.Join("/proc", itoa(pid), name) }
+func procPath(pid int, name string) string { return filepath.Join("/proc", strconv.Itoa(pid), name) }
 
 // task are the target fields of a process. Its comm is read before the policy
 // is asked; reading it opens a file, so that the caller passes pids whose comm
@@ -354,11 +355,4 @@ func Remember(pid int) error {
 	}
 	comms[pid] = strings.TrimSuffix(string(b), "\n")
 	return nil
-}
-
-func itoa(n int) string {
-	if n < 10 {
-		return string(rune('0' + n))
-	}
-	return itoa(n/10) + itoa(n%10)
 }
