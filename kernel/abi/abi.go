@@ -6,6 +6,8 @@
 // aligned; reserved bytes are zero.
 package abi
 
+import "encoding/binary"
+
 // Version is part of the pin path: programs and maps of another version are
 // never mixed with ours.
 const Version = 1
@@ -94,26 +96,28 @@ const (
 )
 
 // Scratch is the value of MapScratch: per task, because LSM programs are
-// preemptible. Path buffers are zero-padded for PathPad bytes behind the NUL.
+// preemptible. Only hooks that run in process context and do not nest use it
+// (those with paths), so that one task never runs two users of it at a time.
 type Scratch struct {
-	// Busy is 1 while a program of this task uses the buffers. A program that
-	// finds it set (an interrupt in the middle) treats what it needs as unresolved.
-	Busy  uint32
-	_     uint32
-	_     [7]uint64
-	Event [EventMax]byte
-	Path  [2][PathBuffer]byte // Path[0]: path; Path[1]: to
-	Work  [PathBuffer]byte
+	// PathLen are the lengths without NUL of Path, or PathUnresolved.
+	PathLen [2]uint32
+	_       [7]uint64
+	// Path[0] is the field path, Path[1] the field to: NUL-terminated, with PathPad
+	// zero bytes behind the NUL, so that 8 bytes can be read at any position of the string.
+	Path [2][PathBuffer]byte
+	Work [2][PathBuffer]byte // for building a path from its end
 }
 
 // Offsets in Scratch.
 const (
-	ScratchBusy  = 0
-	ScratchEvent = 64
-	ScratchPath0 = ScratchEvent + EventMax
-	ScratchPath1 = ScratchPath0 + PathBuffer
-	ScratchWork  = ScratchPath1 + PathBuffer
-	ScratchSize  = ScratchWork + PathBuffer
+	ScratchPathLen0 = 0
+	ScratchPathLen1 = 4
+	ScratchPath0    = 64
+	ScratchPath1    = ScratchPath0 + PathBuffer
+	ScratchWork     = ScratchPath1 + PathBuffer
+	ScratchSize     = ScratchWork + 2*PathBuffer
+	PathPad         = 8
+	PathUnresolved  = 0xffffffff
 )
 
 // Config is the content of TableConfig.
@@ -234,6 +238,15 @@ const (
 // Counters.
 const (
 	CounterEventsLost = 0 // ring buffer was full
-	CounterNoScratch  = 1 // scratch memory could not be had or was busy
+	CounterNoScratch  = 1 // scratch memory could not be had
 	Counters          = 16
 )
+
+// Put writes the leaf's LeafSize bytes to b.
+func (l Leaf) Put(b []byte) {
+	clear(b[:LeafSize])
+	binary.LittleEndian.PutUint32(b[LeafRule:], l.Rule)
+	binary.LittleEndian.PutUint16(b[LeafErrno:], l.Errno)
+	binary.LittleEndian.PutUint16(b[LeafOp:], l.Op)
+	b[LeafVerdict], b[LeafReason] = l.Verdict, l.Reason
+}
