@@ -15,7 +15,7 @@ import (
 type Control struct {
 	// ID is the namespace to arm for or to enter.
 	ID uint64
-	// Clear makes Arm take back what it did: a task armed for ID no longer is.
+	// Clear, if not 0, makes Arm take back what it did: a task armed for ID no longer is.
 	Clear uint64
 	// From lists the namespaces that a task may come from: ID's ancestors, and ID
 	// itself. A task in another one, or armed for another one, is refused.
@@ -110,7 +110,7 @@ func (k *Kernel) Members() *ebpf.ProgramSpec {
 }
 
 // Arm makes tasks enter the namespace Control.ID at their next exec, or with
-// Control.Clear takes that back.
+// Control.Clear takes that back and frees the record if nothing is left in it.
 func (k *Kernel) Arm() *ebpf.ProgramSpec {
 	return iterator("snp_arm", join(
 		control(),
@@ -122,10 +122,18 @@ func (k *Kernel) Arm() *ebpf.ProgramSpec {
 			asm.LoadMem(asm.R4, asm.RFP, iterOut+taskPending, asm.DWord),
 			asm.LoadMem(asm.R1, asm.R9, ControlClear, asm.DWord),
 			asm.JEq.Imm(asm.R1, 0, "set"),
-			asm.JNE.Reg(asm.R4, asm.R5, "emit"), // armed for another one, or not at all
+			asm.JEq.Imm(asm.R4, 0, "free"),
+			asm.JNE.Reg(asm.R4, asm.R5, "emit"), // armed for another one
 			storeWord(iterRec, abi.TaskPendingID, 0),
 			storeWord(asm.RFP, iterOut+taskPending, 0),
-			asm.Ja.Label("changed"),
+			asm.StoreImm(asm.RFP, iterOut+taskOutcome, int64(Changed), asm.Word),
+			asm.LoadMem(asm.R1, asm.RFP, iterOut+taskID, asm.DWord).WithSymbol("free"),
+			asm.JNE.Imm(asm.R1, 0, "emit"),
+			// In no namespace: without a record the task's events cost less.
+			loadMap(asm.R1, abi.MapTasks),
+			asm.Mov.Reg(asm.R2, iterTask),
+			asm.FnTaskStorageDelete.Call(),
+			asm.Ja.Label("emit"),
 			asm.JEq.Reg(asm.R4, asm.R5, "emit").WithSymbol("set"),
 		},
 		from(asm.R4, "pending"),
