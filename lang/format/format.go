@@ -211,13 +211,22 @@ func (p *printer) stmts(list []ast.Stmt, end int) {
 			p.passed(sp.End)
 		}
 		p.trail()
-		if len(p.lines) > first+1 {
-			for j := range p.lines[first:] {
-				p.lines[first+j].class = 0
-			}
+		switch s.(type) {
+		case *ast.WhenBlock, *ast.TestStmt: // their lines are statements and steps
+		default:
+			p.unalign(first)
 		}
 	}
 	p.flush(end, true)
+}
+
+// unalign leaves a statement as it is that takes several lines.
+func (p *printer) unalign(first int) {
+	if len(p.lines) > first+1 {
+		for i := range p.lines[first:] {
+			p.lines[first+i].class = 0
+		}
+	}
 }
 
 // block prints the body of a block behind its header.

@@ -12,7 +12,8 @@ import (
 // ident prints a name.
 func (p *printer) ident(id ast.Ident) {
 	p.at(id.Sp)
-	p.word(id.Name)
+	p.text(id.Name)
+	p.space = true
 }
 
 // names prints names joined with commas, broken where the source is.
@@ -213,11 +214,7 @@ func (p *printer) steps(list []ast.TestStep, end int) {
 			p.passed(sp.End)
 		}
 		p.trail()
-		if len(p.lines) > first+1 {
-			for j := range p.lines[first:] {
-				p.lines[first+j].class = 0
-			}
-		}
+		p.unalign(first)
 	}
 	p.flush(end, true)
 }
