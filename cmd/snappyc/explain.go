@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,5 +36,18 @@ func newExplain() *cobra.Command {
 			printCode(c.OutOrStdout(), info)
 			return nil
 		},
+	}
+}
+
+func printCode(w io.Writer, info diag.CodeInfo) {
+	fmt.Fprintf(w, "%s (%s): %s\n\n%s\n", info.Code, info.Severity, info.Title, strings.TrimSpace(info.Explanation))
+	for _, e := range []struct{ title, text string }{{"For example:", info.Bad}, {"Better:", info.Good}} {
+		if e.text == "" {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s\n\n", e.title)
+		for line := range strings.Lines(strings.TrimSpace(e.text) + "\n") {
+			fmt.Fprintf(w, "    %s", line)
+		}
 	}
 }
