@@ -10,6 +10,10 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 RESULTS := .cache/test
 comma   := ,
 
+# No version-control data in binaries: it would need a repository that git
+# trusts, and the version comes from LDFLAGS.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
 # Debian packages: the emulator, what runs inside it, independent readers of our
 # objects, and what unpacks kernels and their modules.
 PACKAGES := qemu-system-x86 busybox-static bpftool llvm binutils xz-utils kmod

@@ -64,6 +64,7 @@ func (b *bench) runOn(ctx context.Context, o *options, packages []*testPackage, 
 	cfg.Kernel = b.kernel
 	cfg.Files = slices.Clone(cfg.Files)
 	cfg.Modules = slices.Clone(cfg.Modules)
+	cfg.Programs = slices.Clone(cfg.Programs)
 	total := bootAllowance
 	var payloads []vmtest.Payload
 	var streams []*stream
