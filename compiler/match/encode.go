@@ -114,6 +114,14 @@ func encode(g *graph, sets *atomSets, start target, maxTable int) (*Automaton, *
 		States: len(g.def), Records: len(e.records), Rows: len(e.rows),
 		CombSlots: c.used, Bytes: len(a.Table), Retries: retries,
 	}
+	for i := range e.records {
+		switch e.records[i].kind {
+		case kindRun:
+			a.Stats.Runs++
+		case kindScan:
+			a.Stats.Scans++
+		}
+	}
 	for _, r := range e.rows {
 		a.Stats.Entries += len(r)
 	}

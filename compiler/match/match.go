@@ -109,16 +109,17 @@ func (e *PatternError) Unwrap() error { return e.Err }
 
 // Stats are figures of a compilation, for tests and dumps.
 type Stats struct {
-	Nodes      int // of the nondeterministic automaton
-	Subsets    int // states that determinisation created
-	States     int // of the minimal automaton, those with a fixed outcome not counted
-	Records    int // in the table; runs make them fewer than states
-	Rows       int // distinct branch rows
-	Entries    int // branch entries
-	CombSlots  int // slots that the rows occupy, holes included
-	Bytes      int // of the table
-	Retries    int // longest chain of steps that consume nothing
-	ClassItems int // sum of len(Classes[c])
+	Nodes       int // of the nondeterministic automaton
+	Subsets     int // states that determinisation created
+	States      int // of the minimal automaton, those with a fixed outcome not counted
+	Records     int // in the table; runs make them fewer than states
+	Runs, Scans int // of these records, runs and scanning branches
+	Rows        int // distinct branch rows
+	Entries     int // branch entries
+	CombSlots   int // slots that the rows occupy, holes included
+	Bytes       int // of the table
+	Retries     int // longest chain of steps that consume nothing
+	ClassItems  int // sum of len(Classes[c])
 }
 
 // An Automaton is the compiled form of a list of atoms. It is immutable.

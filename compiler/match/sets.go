@@ -54,7 +54,7 @@ func (s *atomSets) union(id atomSet, more []int32) atomSet {
 // elsewhere. Its content depends on nothing but the order of insertion.
 type hashIndex struct {
 	slots  []int32  // number + 1, or 0
-	hashes []uint64 // by number of slot
+	hashes []uint64 // of the numbers in slots
 	used   int
 }
 
@@ -74,6 +74,20 @@ func (h *hashIndex) lookup(hash uint64, equal func(int32) bool, add func() int32
 	h.slots[i], h.hashes[i] = id+1, hash
 	h.used++
 	return id
+}
+
+// find returns the number for which equal holds, or none.
+func (h *hashIndex) find(hash uint64, equal func(int32) bool) int32 {
+	if len(h.slots) == 0 {
+		return none
+	}
+	mask := uint64(len(h.slots) - 1)
+	for i := hash & mask; h.slots[i] != 0; i = (i + 1) & mask {
+		if h.hashes[i] == hash && equal(h.slots[i]-1) {
+			return h.slots[i] - 1
+		}
+	}
+	return none
 }
 
 func (h *hashIndex) grow() {

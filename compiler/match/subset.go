@@ -58,6 +58,9 @@ func (d *determiniser) run() (target, *overrun) {
 	for i := 0; i < len(d.states) && d.over == nil; i++ {
 		d.expand(i)
 	}
+	if d.over == nil {
+		d.findHints()
+	}
 	return start, d.over
 }
 
@@ -186,10 +189,7 @@ func (d *determiniser) intern(settled atomSet, nodes []int32) target {
 	if len(nodes) == 0 {
 		return final(settled)
 	}
-	id := d.index.lookup(hashInts(uint64(settled), nodes), func(id int32) bool {
-		s := &d.states[id]
-		return s.settled == settled && slices.Equal(d.arena[s.nodes:s.nodes+s.num], nodes)
-	}, func() int32 {
+	id := d.index.lookup(hashInts(uint64(settled), nodes), d.sameAs(settled, nodes), func() int32 {
 		s := subset{settled: settled, nodes: uint32(len(d.arena)), num: uint32(len(nodes)), def: noTarget, hint: noTarget, alias: noTarget}
 		d.arena = append(d.arena, nodes...)
 		for _, p := range nodes {
@@ -201,6 +201,21 @@ func (d *determiniser) intern(settled atomSet, nodes []int32) target {
 		return int32(len(d.states) - 1)
 	})
 	return tagSubset | target(id)
+}
+
+// find returns the index of a subset, or none.
+func (d *determiniser) find(settled atomSet, nodes []int32) int32 {
+	if len(nodes) == 0 {
+		return none
+	}
+	return d.index.find(hashInts(uint64(settled), nodes), d.sameAs(settled, nodes))
+}
+
+func (d *determiniser) sameAs(settled atomSet, nodes []int32) func(int32) bool {
+	return func(id int32) bool {
+		s := &d.states[id]
+		return s.settled == settled && slices.Equal(d.arena[s.nodes:s.nodes+s.num], nodes)
+	}
 }
 
 // expand computes the row of a subset.
@@ -238,7 +253,6 @@ func (d *determiniser) expand(i int) {
 	}
 	st := &d.states[i]
 	st.def, st.edges, st.deg = def, uint32(first), uint32(len(d.rows)-first)
-	st.hint = d.withoutLiterals(s.settled, members)
 }
 
 // moves is where the members of a set lead.
@@ -335,30 +349,59 @@ func (d *determiniser) rebase(first int, def target) target {
 	return full[255]
 }
 
-// withoutLiterals returns the target for the members that are not in the
-// middle of a literal: where a match goes on once the literals have failed. It
-// is a hint for the encoder, which checks it.
-func (d *determiniser) withoutLiterals(settled atomSet, members []int32) target {
+// findHints sets the hint of each subset: the subset without the members that
+// are farthest into a literal, where a match goes on once that literal has
+// failed. Only subsets that exist anyway serve as hints, so they add no states.
+// The encoder checks what a hint is worth.
+func (d *determiniser) findHints() {
 	n := d.nfa
+	age := n.ages()
 	var rest []int32
-	label, loops := none, false
-	for _, p := range members {
-		v := &n.nodes[p]
-		c := v.first
-		if v.loop != loopNone || v.accept != none || c == none || n.nodes[c].next != none || n.nodes[c].label >= 256 {
-			rest = append(rest, p)
-			loops = loops || v.loop != loopNone
+	for i := range d.states {
+		s := &d.states[i]
+		members := d.arena[s.nodes : s.nodes+s.num]
+		oldest := int32(-1)
+		for _, p := range members {
+			if n.inLiteral(p) {
+				oldest = max(oldest, age[p])
+			}
+		}
+		if oldest < 0 {
 			continue
 		}
-		if label != none && label != n.nodes[c].label {
-			return noTarget
+		rest = rest[:0]
+		for _, p := range members {
+			if age[p] != oldest || !n.inLiteral(p) {
+				rest = append(rest, p)
+			}
 		}
-		label = n.nodes[c].label
+		if id := d.find(s.settled, rest); id != none {
+			s.hint = tagSubset | target(id)
+		}
 	}
-	if label == none || !loops {
-		return noTarget
+}
+
+// inLiteral reports whether a node only reads one certain byte.
+func (n *nfa) inLiteral(p int32) bool {
+	v := &n.nodes[p]
+	c := v.first
+	return v.loop == loopNone && v.accept == none && c != none && n.nodes[c].next == none && n.nodes[c].label < 256
+}
+
+// ages returns, by node, how many bytes were read since the last star.
+func (n *nfa) ages() []int32 {
+	age := make([]int32, len(n.nodes))
+	for p := range n.nodes {
+		for c := n.nodes[p].first; c != none; c = n.nodes[c].next {
+			age[c] = age[p] + 1
+		}
+		for e := n.nodes[p].silent; e != none; e = n.eps[e].next {
+			if to := n.eps[e].to; n.nodes[to].loop == loopNone {
+				age[to] = max(age[to], age[p])
+			}
+		}
 	}
-	return d.intern(settled, rest)
+	return age
 }
 
 // literal adds the trie below a pure node to the minimal graph.
