@@ -61,6 +61,7 @@ type encoder struct {
 	size    int
 
 	rows     [][]edge // branch rows; a target for byte 0 is the end
+	entries  int      // of all rows
 	rowIndex hashIndex
 }
 
@@ -111,7 +112,7 @@ func encode(g *graph, sets *atomSets, start target, maxTable int) (*Automaton, *
 	}
 	a.MaxSteps = (MaxPath + 1) * (1 + retries)
 	a.Stats = Stats{
-		States: len(g.def), Records: len(e.records), Rows: len(e.rows),
+		States: len(g.def), Records: len(e.records), Rows: len(e.rows), Entries: e.entries,
 		CombSlots: c.used, Bytes: len(a.Table), Retries: retries,
 	}
 	for i := range e.records {
@@ -121,9 +122,6 @@ func encode(g *graph, sets *atomSets, start target, maxTable int) (*Automaton, *
 		case kindScan:
 			a.Stats.Scans++
 		}
-	}
-	for _, r := range e.rows {
-		a.Stats.Entries += len(r)
 	}
 	for _, c := range a.Classes {
 		a.Stats.ClassItems += len(c)
@@ -278,7 +276,7 @@ func (e *encoder) collect(start target) bool {
 		e.records = append(e.records, r)
 		e.offset = append(e.offset, uint32(e.size/StateSize))
 		e.size += r.size()
-		if e.size > e.limit {
+		if e.size+SlotSize*e.entries > e.limit {
 			return false
 		}
 		stack = append(stack, r.other)
@@ -344,6 +342,7 @@ func (e *encoder) internRow(row []edge) int32 {
 	}
 	return e.rowIndex.lookup(h, func(id int32) bool { return slices.Equal(e.rows[id], row) }, func() int32 {
 		e.rows = append(e.rows, row)
+		e.entries += len(row)
 		return int32(len(e.rows) - 1)
 	})
 }

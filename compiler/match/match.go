@@ -63,8 +63,8 @@ type Options struct {
 	// MaxStates bounds the states that determinisation creates; 0 means
 	// DefaultMaxStates. States that stand for the tail of a literal alone are
 	// not counted, because their number is linear in the text. All other work
-	// is bounded by a multiple of it: 8 nondeterministic nodes, 8 transitions
-	// and 16 set members for each.
+	// is bounded by a multiple of it: 8 nodes of patterns, 8 transitions, 16 set
+	// members, 32 visits of nodes and 4 members of classes for each.
 	MaxStates int
 	// MaxTable bounds the table, in bytes; 0 means DefaultMaxTable. No table
 	// can be larger than 64 MiB, whatever is asked.

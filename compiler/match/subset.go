@@ -34,13 +34,14 @@ type determiniser struct {
 	counts []int64 // members by atom: who is to blame
 	over   *overrun
 
-	seen   []uint32 // by node: last closure that reached it
-	marked []uint32 // by node: last closure that holds this loop
-	stamp  uint32
-	m      moves
-	list   []int32 // of the closure at hand
-	stack  []int32
-	atoms  []int32
+	seen       []uint32 // by node: last closure that reached it
+	marked     []uint32 // by node: last closure that holds this loop
+	lastMarked int32    // largest loop of the closure at hand
+	stamp      uint32
+	m          moves
+	list       []int32 // of the closure at hand
+	stack      []int32
+	atoms      []int32
 }
 
 func newDeterminiser(n *nfa, atoms int, opt Options) *determiniser {
@@ -85,8 +86,8 @@ func (d *determiniser) charge(members int) bool {
 		d.over = &overrun{"transitions", 8 * limit}
 	case len(d.arena) > 16*limit:
 		d.over = &overrun{"set members", 16 * limit}
-	case d.visited > 128*limit:
-		d.over = &overrun{"node visits", 128 * limit}
+	case d.visited > 32*limit:
+		d.over = &overrun{"node visits", 32 * limit}
 	case len(d.sets.items) > 4*limit || len(d.sets.start) > MaxClasses:
 		d.over = &overrun{"members of accept classes", 4 * limit}
 	}
@@ -137,7 +138,7 @@ func (n *nfa) acceptedBy(atoms []int32, p int32) []int32 {
 
 // reduce drops from d.list the nodes that add nothing, and sorts it.
 func (d *determiniser) reduce(settled atomSet) {
-	n := d.nfa
+	n, last := d.nfa, none
 	keep := d.list[:0]
 	for _, p := range d.list {
 		if n.barren(p) {
@@ -148,14 +149,15 @@ func (d *determiniser) reduce(settled atomSet) {
 		}
 		if n.nodes[p].loop != loopNone {
 			d.marked[p] = d.stamp
+			last = max(last, p)
 		}
 		keep = append(keep, p)
 	}
-	d.list = keep
-	if len(keep) > 1 {
+	d.list, d.lastMarked = keep, last
+	if len(keep) > 1 && last != none {
 		d.list = slices.DeleteFunc(keep, d.subsumed)
-		slices.Sort(d.list)
 	}
+	slices.Sort(d.list)
 }
 
 // barren reports whether a member of a closed set adds nothing to it: it reads
@@ -174,7 +176,7 @@ func (n *nfa) barren(p int32) bool {
 func (d *determiniser) subsumed(p int32) bool {
 	n := d.nfa
 	free := true
-	for q := p; n.via[q] != none; {
+	for q := p; n.via[q] != none && n.via[q] <= d.lastMarked; {
 		free = free && n.free[q]
 		q = n.via[q]
 		if d.marked[q] == d.stamp && (free || n.nodes[q].loop == loopAny) {
@@ -230,6 +232,7 @@ func (d *determiniser) expand(i int) {
 		return
 	}
 	m := d.moves(members)
+	d.charge(len(m.bytes) + 4*len(m.classes))
 	def := d.enter(s.settled, m.other)
 	d.states[i].end = d.sets.union(s.settled, m.ends)
 	first := len(d.rows)
