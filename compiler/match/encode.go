@@ -93,14 +93,14 @@ func encode(g *graph, sets *atomSets, start target, maxTable int) (*Automaton, *
 		e.place[i] = none
 	}
 	if !e.collect(start) {
-		return nil, &overrun{"table bytes", maxTable}
+		return nil, &overrun{tableBytes, maxTable}
 	}
 	c := e.pack()
 	a := &Automaton{}
 	classOf := e.classes(sets, start, a)
 	a.Table = e.write(c, classOf)
 	if len(a.Table) > maxTable {
-		return nil, &overrun{"table bytes", maxTable}
+		return nil, &overrun{tableBytes, maxTable}
 	}
 	if len(a.Classes) > MaxClasses {
 		return nil, &overrun{"accept classes", MaxClasses}

@@ -38,9 +38,15 @@ type Pattern struct {
 
 // An Atom is a condition on a path: it holds if any of its patterns matches.
 // An atom without patterns never holds. Name is for error messages only.
+//
+// Of the atoms with the same Group, if that is not 0, only the first that
+// matches holds; it hides the later ones. Where later ones cannot change the
+// verdict, a group keeps tables small: without it, n atoms like `**/x/**` have
+// 2^n classes, since a path may have any of these components; with it, n+1.
 type Atom struct {
 	Patterns []Pattern
 	Name     string
+	Group    int
 }
 
 // Limits of a pattern and of what the table format can express.
@@ -143,6 +149,14 @@ func (a *Automaton) Limit() uint32 { return uint32(len(a.Table)-Guard) / StateSi
 // work and memory are bounded by the limits and the size of the text.
 // Equal input gives a byte-identical table.
 func Compile(atoms []Atom, opt Options) (*Automaton, error) {
+	all := make([]int, len(atoms))
+	for i := range all {
+		all[i] = i
+	}
+	return compile(atoms, all, opt.withDefaults())
+}
+
+func (opt Options) withDefaults() Options {
 	if opt.MaxStates <= 0 {
 		opt.MaxStates = DefaultMaxStates
 	}
@@ -151,12 +165,16 @@ func Compile(atoms []Atom, opt Options) (*Automaton, error) {
 	}
 	opt.MaxStates = min(opt.MaxStates, 1<<25)
 	opt.MaxTable = min(opt.MaxTable, maxTableCap)
+	return opt
+}
 
+// compile builds the automaton of some of the atoms, by their indexes.
+func compile(atoms []Atom, some []int, opt Options) (*Automaton, error) {
 	n := newNFA()
 	blame := func(what string, limit int, counts []int64) error {
 		return limitError(atoms, what, limit, counts)
 	}
-	for i := range atoms {
+	for _, i := range some {
 		for j, p := range atoms[i].Patterns {
 			if err := n.insert(p, int32(i)); err != nil {
 				return nil, &PatternError{i, atoms[i].Name, j, p.Text, err}
@@ -168,7 +186,7 @@ func Compile(atoms []Atom, opt Options) (*Automaton, error) {
 	}
 	n.analyse()
 
-	d := newDeterminiser(n, len(atoms), opt)
+	d := newDeterminiser(n, newAtomSets(atoms), opt)
 	start, over := d.run()
 	if over != nil {
 		return nil, blame(over.what, over.limit, d.blamed())
@@ -182,6 +200,8 @@ func Compile(atoms []Atom, opt Options) (*Automaton, error) {
 	a.Stats.Subsets = len(d.states)
 	return a, nil
 }
+
+const tableBytes = "table bytes"
 
 // overrun tells which limit was hit.
 type overrun struct {

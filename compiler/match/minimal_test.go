@@ -158,7 +158,7 @@ func compileGraph(t *testing.T, atoms []Atom) (*graph, target) {
 		}
 	}
 	n.analyse()
-	d := newDeterminiser(n, len(atoms), Options{MaxStates: DefaultMaxStates, MaxTable: DefaultMaxTable})
+	d := newDeterminiser(n, newAtomSets(atoms), Options{MaxStates: DefaultMaxStates, MaxTable: DefaultMaxTable})
 	start, over := d.run()
 	require.Nil(t, over)
 	return d.minimise(start)

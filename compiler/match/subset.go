@@ -18,7 +18,8 @@ type subset struct {
 // three additions that keep it small. A node is left out of a set if the only
 // atom that it can lead to holds already; if another member, a later star, can
 // do all that it can (so that `**a**b**c` stays linear); and a set that is a
-// single node above a trie of literals goes to the minimal graph directly.
+// single node above a trie of literals goes to the minimal graph directly. An
+// atom that an earlier one of its group hides counts as one that holds already.
 type determiniser struct {
 	nfa  *nfa
 	opt  Options
@@ -44,10 +45,10 @@ type determiniser struct {
 	atoms      []int32
 }
 
-func newDeterminiser(n *nfa, atoms int, opt Options) *determiniser {
+func newDeterminiser(n *nfa, sets *atomSets, opt Options) *determiniser {
 	return &determiniser{
-		nfa: n, opt: opt, sets: newAtomSets(), g: newGraph(),
-		counts: make([]int64, atoms),
+		nfa: n, opt: opt, sets: sets, g: newGraph(),
+		counts: make([]int64, len(sets.group)),
 		seen:   make([]uint32, len(n.nodes)),
 		marked: make([]uint32, len(n.nodes)),
 	}
@@ -144,7 +145,7 @@ func (d *determiniser) reduce(settled atomSet) {
 		if n.barren(p) {
 			continue
 		}
-		if o := n.owner[p]; settled != 0 && o >= 0 && d.sets.has(settled, o) {
+		if o := n.owner[p]; settled != 0 && o >= 0 && d.sets.decides(settled, o) {
 			continue
 		}
 		if n.nodes[p].loop != loopNone {
@@ -416,7 +417,7 @@ func (d *determiniser) literal(settled atomSet, p int32) target {
 		d.atoms = n.acceptedBy(d.atoms, n.eps[e].to)
 	}
 	settled = d.sets.union(settled, d.atoms)
-	if o := n.owner[p]; o >= 0 && d.sets.has(settled, o) || !d.charge(1) {
+	if o := n.owner[p]; o >= 0 && d.sets.decides(settled, o) || !d.charge(1) {
 		return final(settled)
 	}
 	d.atoms = n.acceptedBy(d.atoms[:0], p)
