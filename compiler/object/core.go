@@ -5,9 +5,11 @@ type CoreKind uint8
 
 // The kinds of relocations. The zero value is invalid.
 const (
-	// FieldOffset is the position of a field in bytes. On a load or store it
-	// becomes Off, else (mov, add … immediate; 64-bit immediate load) Imm. A
-	// kernel without the field makes the load of the program fail.
+	// FieldOffset is the position of a field in bytes. On a load or store, which
+	// must be exactly as wide as the field, it becomes Off, else (mov, add …
+	// immediate; 64-bit immediate load) Imm. If the kernel has no such field,
+	// loaders put an invalid instruction there, which the verifier refuses unless
+	// a test by FieldExists keeps it from being reached.
 	FieldOffset CoreKind = iota + 1
 	// FieldSize is the size of a field in bytes.
 	FieldSize

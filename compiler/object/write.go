@@ -387,9 +387,11 @@ func patch(in *Insn, kind CoreKind, at placed, value int64) error {
 		if in.Off != 0 {
 			return fmt.Errorf("offset %d is set beside the field", in.Off)
 		}
-		scalar := at.field.Kind == KindInt || at.field.Kind == KindEnum || at.field.Kind == KindPointer
-		if n := accessBytes(in.Op); scalar && n != at.size || n > at.size {
-			return fmt.Errorf("access of %d bytes to a field of %d bytes", n, at.size)
+		// libbpf spoils the instruction if the sizes of the local field and the
+		// kernel's differ. A part of a struct or array is reached through its
+		// address: an addition that holds the offset, then a plain load.
+		if n := accessBytes(in.Op); n != at.size {
+			return fmt.Errorf("access of %d bytes to a field that its description gives %d bytes", n, at.size)
 		}
 		if value > math.MaxInt16 {
 			return fmt.Errorf("offset %d in the description does not fit in an instruction", value)
