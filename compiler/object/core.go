@@ -1,5 +1,7 @@
 package object
 
+import "strings"
+
 // CoreKind says what a CO-RE relocation asks about the running kernel.
 type CoreKind uint8
 
@@ -59,6 +61,11 @@ type CoreField struct {
 	Kind   CoreKind
 	Struct string // name of a Struct of the File
 	Path   []string
+}
+
+// String is the type and path with dots, for messages.
+func (c *CoreField) String() string {
+	return strings.Join(append([]string{c.Struct}, c.Path...), ".")
 }
 
 // Struct is the local description of a kernel struct or union: its name and
