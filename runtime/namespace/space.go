@@ -43,14 +43,14 @@ func (s *session) spaces() (map[uint32]*abi.Space, error) {
 	}
 	var cursor ebpf.MapBatchCursor
 	keys := make([]uint32, 1024)
-	values := make([]byte, len(keys)*abi.SpaceSize)
+	values := make([][abi.SpaceSize]byte, len(keys))
 	for {
 		n, err := s.maps[abi.MapSpaces].BatchLookup(&cursor, keys, values, nil)
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return nil, fmt.Errorf("map %s: %w", abi.MapSpaces, err)
 		}
 		for i := range n {
-			raw := values[i*abi.SpaceSize:][:abi.SpaceSize]
+			raw := values[i][:]
 			if binary.LittleEndian.Uint64(raw[abi.SpaceID:]) == 0 {
 				continue
 			}
