@@ -79,3 +79,41 @@ func section(t *testing.T, file string, a *txtar.Archive, name string, got []byt
 	a.Files = append(a.Files, txtar.File{Name: name, Data: got})
 	require.NoError(t, os.WriteFile(file, txtar.Format(a), 0o644))
 }
+
+// TestExamples holds the examples of the codes of this package: the bad one earns
+// its code, the good one is free of errors.
+func TestExamples(t *testing.T) {
+	seen := 0
+	for _, c := range diag.Codes() {
+		if c.Code >= diag.ImportNotFound {
+			continue
+		}
+		seen++
+		_, errs := Parse(source.New("bad.snp", c.Example()))
+		var codes []diag.Code
+		for _, e := range errs {
+			codes = append(codes, e.Code)
+		}
+		require.Contains(t, codes, c.Code)
+		if c.Code != diag.TooManyErrors {
+			require.Len(t, codes, 1, "one mistake, one error: %s", c.Code)
+		}
+		_, errs = Parse(source.New("good.snp", c.Good))
+		require.Empty(t, errs, c.Code)
+	}
+	require.Greater(t, seen, 35)
+}
+
+func TestFirstTerms(t *testing.T) {
+	for message, want := range map[string][]string{
+		`unexpected token "x"`:                                                                   nil,
+		`unexpected token "x" (expected <name>)`:                                                 {"<name>"},
+		`unexpected token "(" (expected "=" <name> <condition>)`:                                 {`"="`},
+		`unexpected token "x" (expected ("allow" | "deny") ("for" Word ("," Word)*)?)`:           {`"allow"`, `"deny"`},
+		`unexpected token "x" (expected (("inc" <name>) | ("set" <name> "=" <condition>)))`:      {`"inc"`, `"set"`},
+		`unexpected token "x" (expected ("a" ("b" | "c") | (<name> | Word) "d" | ("e" | "f")?))`: {`"a"`, "<name>", "Word", `"e"`, `"f"`},
+		`unexpected token "x" (expected ")" "->" <name>)`:                                        {`")"`},
+	} {
+		require.Equal(t, want, firstTerms(message), message)
+	}
+}
