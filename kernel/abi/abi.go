@@ -6,6 +6,8 @@
 // aligned; reserved bytes are zero.
 package abi
 
+import "encoding/binary"
+
 // Version is part of the pin path: programs and maps of another version are
 // never mixed with ours.
 const Version = 1
@@ -233,3 +235,12 @@ const (
 	CounterNoScratch  = 1 // scratch memory could not be had
 	Counters          = 16
 )
+
+// Put writes the leaf's LeafSize bytes to b.
+func (l Leaf) Put(b []byte) {
+	clear(b[:LeafSize])
+	binary.LittleEndian.PutUint32(b[LeafRule:], l.Rule)
+	binary.LittleEndian.PutUint16(b[LeafErrno:], l.Errno)
+	binary.LittleEndian.PutUint16(b[LeafOp:], l.Op)
+	b[LeafVerdict], b[LeafReason] = l.Verdict, l.Reason
+}

@@ -152,3 +152,20 @@ const (
 	ComputedAddr     ComputedName = "addr"       // bind, connect: address of the sockaddr; unresolvable; kind Addr
 	ComputedSockAddr ComputedName = "sock.addr"  // listen: local address; kind Addr
 )
+
+// Operations lists the operations that the table's hooks give, in the order of
+// first mention. The index is the operation's number in events, which policies
+// that are already loaded keep using: the order is append-only, like hook numbers.
+func Operations() []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, h := range Hooks() {
+		for _, in := range h.Instances {
+			if !seen[in.Op] {
+				seen[in.Op] = true
+				out = append(out, in.Op)
+			}
+		}
+	}
+	return out
+}
