@@ -104,8 +104,3 @@ func TestCheckStatic(t *testing.T) {
 		require.ErrorIs(t, CheckStatic("/bin/ls"), ErrNotStatic)
 	}
 }
-
-func TestTestBinaryFiles(t *testing.T) {
-	_, err := TestBinary{Binary: "/etc/passwd", Source: ".", Guest: "/src"}.Files()
-	require.Error(t, err)
-}

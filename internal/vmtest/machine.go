@@ -150,6 +150,9 @@ func (m *machine) follow(res *Result, exited <-chan struct{}) (int, error) {
 				return fmt.Errorf("end of payload %d while %d runs", i, len(res.Exits))
 			}
 			res.Exits = append(res.Exits, Exit(e))
+			if f := m.payloads[i].Ended; f != nil {
+				f(Exit(e))
+			}
 			return nil
 		},
 		Log: func(text string) error {

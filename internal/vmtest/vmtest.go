@@ -104,6 +104,9 @@ type Payload struct {
 	// Timeout in guest time; zero is none but that of the machine.
 	Timeout        time.Duration
 	Stdout, Stderr io.Writer // get the output as it arrives; nil drops it
+	// Ended, if not nil, is called when the payload has ended, after its last
+	// output. It is not called when the machine dies first.
+	Ended func(Exit)
 }
 
 // Exit is how a payload ended.

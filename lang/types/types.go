@@ -69,6 +69,14 @@ type Field struct {
 	// Unresolvable tells that the kernel may fail to give the value; then every
 	// condition that needs it is unresolved (docs/language.md, fail closed).
 	Unresolvable bool
+	// Min and Max bound what the kernel can deliver, for kinds Int and Flags; both
+	// 0: no bound is known. They serve warnings about conditions that never hold.
+	Min, Max int64
+	// MaxLen is the longest value in bytes, for kinds String and Path.
+	MaxLen int
+	// Verbatim marks a Path that is text as the process wrote it: it may be
+	// relative and hold "..", "//" or a final "/".
+	Verbatim bool
 	// Unsupported, when not empty, tells why the field parses but is refused.
 	Unsupported string
 }
@@ -102,6 +110,37 @@ type Group struct {
 	Name string
 	Ops  []*Operation
 	Doc  string
+}
+
+// Group finds a group by name; nil if there is none.
+func (s *Schema) Group(name string) *Group {
+	for _, g := range s.Groups {
+		if g.Name == name {
+			return g
+		}
+	}
+	return nil
+}
+
+// Enum finds an enum by name; nil if there is none.
+func (s *Schema) Enum(name string) *Enum {
+	for _, e := range s.Enums {
+		if e.Name == name {
+			return e
+		}
+	}
+	return nil
+}
+
+// Unsupported lists the operations of the group that are refused, in schema order.
+func (g *Group) Unsupported() []*Operation {
+	var ops []*Operation
+	for _, o := range g.Ops {
+		if o.Unsupported != "" {
+			ops = append(ops, o)
+		}
+	}
+	return ops
 }
 
 // Schema is everything that policies can name. Slices are in a fixed order,

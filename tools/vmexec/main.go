@@ -8,9 +8,10 @@
 //	vmexec [flags] binary [arguments of the test]
 //
 // Output and exit code are those of the test. The test finds the package's
-// testdata in its working directory, but no other file of the host; variables
-// SNAPPY_* travel, and SNAPPY_KERNEL names the kernel. The binary must be
-// static, hence CGO_ENABLED=0.
+// testdata in its working directory and what //vmtest: directives ask for (see
+// vmtest.Needs), but no other file of the host; variables SNAPPY_* travel, and
+// SNAPPY_KERNEL names the kernel. The binary must be static, hence
+// CGO_ENABLED=0.
 //
 // Exit code 125 means that the rig failed, not the test.
 package main
@@ -41,14 +42,21 @@ func run(args []string) int {
 		fs.Usage()
 		return vmtest.ExitRig
 	}
-	bin := vmtest.TestBinary{Binary: fs.Arg(0), Source: ".", Guest: "/src"}
-	files, err := bin.Files()
+	ctx, stop := vmtest.Interrupts()
+	defer stop()
+	guestDir, err := vmtest.GuestDir(".")
 	if err != nil {
 		return vmtest.Report("vmexec", nil, err)
 	}
-	cfg.Files = append(cfg.Files, files...)
-	ctx, stop := vmtest.Interrupts()
-	defer stop()
+	build, err := os.MkdirTemp("", "vmexec-")
+	if err != nil {
+		return vmtest.Report("vmexec", nil, err)
+	}
+	defer os.RemoveAll(build)
+	bin := vmtest.TestBinary{Binary: fs.Arg(0), Source: ".", Guest: guestDir}
+	if _, err := cfg.AddTest(ctx, bin, build); err != nil {
+		return vmtest.Report("vmexec", nil, err)
+	}
 	res, err := vmtest.Run(ctx, cfg, []vmtest.Payload{{
 		Argv: append([]string{bin.Program()}, fs.Args()[1:]...), Env: vmtest.HostEnv(), Dir: bin.Guest,
 		Stdout: os.Stdout, Stderr: os.Stderr,

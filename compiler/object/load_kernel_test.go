@@ -1,0 +1,317 @@
+//go:build kernel
+
+package object
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// bpftoolPath is where the rig puts bpftool, if it was asked to: see the
+// section on tests in docs/object.md.
+const bpftoolPath = "/usr/sbin/bpftool"
+
+// nobodyEnv makes the test binary act as the process that the sample denies.
+const nobodyEnv = "OBJECT_TEST_NOBODY"
+
+// Task storage belongs to a thread, and a pidfd names the first one of a process:
+// nobody must open its file there and nowhere else.
+func init() { runtime.LockOSThread() }
+
+func TestMain(m *testing.M) {
+	if file := os.Getenv(nobodyEnv); file != "" {
+		os.Exit(nobody(file))
+	}
+	os.Exit(m.Run())
+}
+
+// nobody opens the file for each line on standard input, with real uid
+// sampleUID, and prints the error number.
+func nobody(file string) int {
+	if err := syscall.Setresuid(sampleUID, 0, 0); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		fd, err := syscall.Open(file, syscall.O_RDONLY, 0)
+		if err == nil {
+			syscall.Close(fd)
+		}
+		errno, _ := err.(syscall.Errno)
+		fmt.Println(int(errno))
+	}
+	return 0
+}
+
+// confined is a running nobody.
+type confined struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+func startNobody(t *testing.T) *confined {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, []byte("x"), 0o644))
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), nobodyEnv+"="+file)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		in.Close()
+		cmd.Wait()
+	})
+	return &confined{t: t, cmd: cmd, in: in, out: bufio.NewScanner(out)}
+}
+
+// open returns the error number of one open.
+func (c *confined) open() syscall.Errno {
+	_, err := io.WriteString(c.in, "\n")
+	require.NoError(c.t, err)
+	require.True(c.t, c.out.Scan(), "the child ended: %v", c.out.Err())
+	n, err := strconv.Atoi(c.out.Text())
+	require.NoError(c.t, err, "the child says %q", c.out.Text())
+	return syscall.Errno(n)
+}
+
+func parse(t *testing.T, f *File) *ebpf.CollectionSpec {
+	raw, err := Write(f)
+	require.NoError(t, err)
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
+	require.NoError(t, err)
+	return spec
+}
+
+func loadInto(t *testing.T, spec *ebpf.CollectionSpec) *ebpf.Collection {
+	coll, err := ebpf.NewCollection(spec)
+	var ve *ebpf.VerifierError
+	if errors.As(err, &ve) {
+		t.Fatalf("%+v", ve)
+	}
+	require.NoError(t, err)
+	t.Cleanup(coll.Close)
+	return coll
+}
+
+func attach(t *testing.T, p *ebpf.Program) link.Link {
+	l, err := link.AttachLSM(link.LSMOptions{Program: p})
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// TestLoadedByLibrary: the sample verifies, and after its attachment does what
+// it says: fields of the running kernel, subprogram, callback, table, task
+// storage, ring buffer and verdict.
+func TestLoadedByLibrary(t *testing.T) {
+	coll := loadInto(t, parse(t, sample()))
+	p := coll.Programs["sample_file_open"]
+
+	info, err := p.Info()
+	require.NoError(t, err)
+	lines, err := info.LineInfos()
+	require.NoError(t, err)
+	require.NotEmpty(t, lines)
+	require.Equal(t, "sample.snp", lines[0].Line.FileName())
+	require.Equal(t, ruleText, lines[1].Line.Line())
+	require.EqualValues(t, 3, lines[1].Line.LineNumber())
+	require.EqualValues(t, 31, lines[1].Line.LineColumn())
+
+	rd, err := ringbuf.NewReader(coll.Maps["events"])
+	require.NoError(t, err)
+	defer rd.Close()
+
+	child := startNobody(t)
+	require.Zero(t, child.open(), "before the program is attached")
+	l := attach(t, p)
+	for range 3 {
+		require.Equal(t, syscall.EPERM, child.open())
+		rd.SetDeadline(time.Now().Add(10 * time.Second))
+		rec, err := rd.Read()
+		require.NoError(t, err)
+		require.EqualValues(t, sampleSum, binary.LittleEndian.Uint64(rec.RawSample))
+	}
+	_, err = os.ReadFile("/proc/self/status")
+	require.NoError(t, err, "another user")
+
+	fd, err := unix.PidfdOpen(child.cmd.Process.Pid, 0)
+	require.NoError(t, err)
+	defer unix.Close(fd)
+	var hits uint64
+	require.NoError(t, coll.Maps["hits"].Lookup(uint32(fd), &hits))
+	require.EqualValues(t, 3, hits)
+
+	require.NoError(t, l.Close())
+	require.Zero(t, child.open(), "after the program is detached")
+}
+
+// TestLoadedByLibbpf: bpftool, and so libbpf, loads the same file, and the
+// program that it made denies the same.
+func TestLoadedByLibbpf(t *testing.T) {
+	if _, err := os.Stat(bpftoolPath); errors.Is(err, fs.ErrNotExist) {
+		t.Skipf("SKIPPED: the rig was not given %s", bpftoolPath)
+	}
+	raw, err := Write(sample())
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "sample.bpf.o")
+	require.NoError(t, os.WriteFile(path, raw, 0o644))
+	pin := "/sys/fs/bpf/object_sample"
+	out, err := exec.Command(bpftoolPath, "prog", "load", path, pin).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	defer os.Remove(pin)
+	t.Logf("bpftool prog load: %s", out)
+
+	out, err = exec.Command(bpftoolPath, "prog", "dump", "xlated", "pinned", pin, "linum").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "; "+ruleText+" [file:sample.snp line_num:3 line_col:31]")
+	require.Contains(t, string(out), "add_weight")
+
+	p, err := ebpf.LoadPinnedProgram(pin, nil)
+	require.NoError(t, err)
+	defer p.Close()
+	child := startNobody(t)
+	require.Zero(t, child.open(), "before the program is attached")
+	attach(t, p)
+	require.Equal(t, syscall.EPERM, child.open())
+}
+
+// TestAtomicsRun runs each atomic operation in both sizes and compares memory
+// and register with what the instruction set document says.
+func TestAtomicsRun(t *testing.T) {
+	const initial, operand = 0x00ff00ff0f0f0f0f, 0x0123456700ff00ff
+	type result struct{ mem, reg uint64 }
+	ops := []struct {
+		name string
+		imm  int64
+		calc func(old, src uint64) uint64
+	}{
+		{"add", AtomicAdd, func(a, b uint64) uint64 { return a + b }},
+		{"or", AtomicOr, func(a, b uint64) uint64 { return a | b }},
+		{"and", AtomicAnd, func(a, b uint64) uint64 { return a & b }},
+		{"xor", AtomicXor, func(a, b uint64) uint64 { return a ^ b }},
+		{"fetch add", AtomicFetchAdd, func(a, b uint64) uint64 { return a + b }},
+		{"fetch or", AtomicFetchOr, func(a, b uint64) uint64 { return a | b }},
+		{"fetch and", AtomicFetchAnd, func(a, b uint64) uint64 { return a & b }},
+		{"fetch xor", AtomicFetchXor, func(a, b uint64) uint64 { return a ^ b }},
+		{"xchg", AtomicXchg, func(_, b uint64) uint64 { return b }},
+		{"cmpxchg", AtomicCmpXchg, func(_, b uint64) uint64 { return b }},
+	}
+	var names []string
+	var want []result
+	var body []Insn
+	buffer := -8 - int32(len(ops))*2*16
+	at16 := buffer
+	for _, size := range []uint8{SizeW, SizeDW} {
+		for _, op := range ops {
+			body = append(body,
+				Insn{Op: OpLddw, Dst: 0, Imm: initial},
+				store(SizeDW, 10, 0, -8),
+				Insn{Op: OpLddw, Dst: 1, Imm: operand},
+			)
+			if size == SizeW { // compare-and-exchange of 4 bytes compares 4 bytes
+				body = append(body, Insn{Op: ClassALU | OpMov | SourceX, Dst: 0, Src: 0})
+			}
+			reg := uint8(1)
+			if op.imm == AtomicCmpXchg {
+				reg = 0
+			}
+			body = append(body,
+				Insn{Op: ClassSTX | ModeATOMIC | size, Dst: 10, Src: 1, Off: -8, Imm: op.imm},
+				load(SizeDW, 2, 10, -8),
+				store(SizeDW, 10, 2, at16),
+				store(SizeDW, 10, reg, at16+8),
+			)
+			at16 += 16
+			const low = 1<<32 - 1
+			w := result{mem: op.calc(initial, operand), reg: operand}
+			if op.imm&AtomicFetch != 0 {
+				w.reg = initial
+			}
+			if size == SizeW {
+				w.mem = initial&^low | w.mem&low
+				if op.imm&AtomicFetch != 0 {
+					w.reg &= low
+				}
+			}
+			names, want = append(names, fmt.Sprintf("%s, size %d", op.name, accessBytes(size))), append(want, w)
+		}
+	}
+	f := sample()
+	f.Programs[0].Code = join(at(1, 1, "policy sample", body...), []Insn{
+		address(1, Ref{Kind: RefMap, Name: "events"}),
+		aluReg(OpMov, 2, 10),
+		alu(OpAdd, 2, int64(buffer)),
+		alu(OpMov, 3, int64(len(want)*16)),
+		alu(OpMov, 4, 0),
+		helper(helperRingOut),
+		alu(OpMov, 0, 0),
+		exit(),
+	})
+	coll := loadInto(t, parse(t, f))
+	rd, err := ringbuf.NewReader(coll.Maps["events"])
+	require.NoError(t, err)
+	defer rd.Close()
+	l := attach(t, coll.Programs["sample_file_open"])
+	_, err = os.ReadFile("/proc/self/status")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	rd.SetDeadline(time.Now().Add(10 * time.Second))
+	rec, err := rd.Read()
+	require.NoError(t, err)
+	require.Len(t, rec.RawSample, len(want)*16)
+	for i, w := range want {
+		b := rec.RawSample[i*16:]
+		got := result{mem: binary.LittleEndian.Uint64(b), reg: binary.LittleEndian.Uint64(b[8:])}
+		require.Equal(t, w, got, names[i])
+	}
+}
+
+// TestKfuncLoads: a declared kernel function is found and called.
+func TestKfuncLoads(t *testing.T) {
+	kernel, err := btf.LoadKernelSpec()
+	require.NoError(t, err)
+	var lock *btf.Func
+	if err := kernel.TypeByName("bpf_rcu_read_lock", &lock); errors.Is(err, btf.ErrNotFound) {
+		require.True(t, strings.HasPrefix(os.Getenv("SNAPPY_KERNEL"), "6.1"), "Linux 6.2 and later have it")
+		t.Skip("SKIPPED: this kernel has no bpf_rcu_read_lock")
+	}
+	f := sample()
+	f.Kfuncs = []Kfunc{
+		{Name: "bpf_rcu_read_lock", Return: &btf.Void{}},
+		{Name: "bpf_rcu_read_unlock", Return: &btf.Void{}},
+	}
+	f.Programs[0].Sleepable = true
+	f.Programs[0].Code = at(1, 1, "policy sample",
+		Insn{Op: ClassJMP | OpCall, Ref: Ref{Kind: RefKfunc, Name: "bpf_rcu_read_lock"}},
+		Insn{Op: ClassJMP | OpCall, Ref: Ref{Kind: RefKfunc, Name: "bpf_rcu_read_unlock"}},
+		alu(OpMov, 0, 0),
+		exit(),
+	)
+	loadInto(t, parse(t, f))
+}
