@@ -20,18 +20,19 @@ func glob(texts ...string) Atom {
 func check(t *testing.T, a *Automaton, atoms []Atom, path string) {
 	t.Helper()
 	want := MatchAtoms(atoms, []byte(path))
-	class, steps := a.run([]byte(path), true)
+	m := machine{a: a, path: []byte(path), scan: true, state: a.Start}
+	class := m.run()
 	got := a.Classes[class]
 	if len(want) == 0 {
 		require.Zero(t, class, "path %q atoms %v", path, atoms)
 	} else {
 		require.Equal(t, want, got, "path %q atoms %v", path, atoms)
 	}
-	plain, plainSteps := a.run([]byte(path), false)
-	require.Equal(t, class, plain)
+	plain := machine{a: a, path: []byte(path), state: a.Start}
+	require.Equal(t, class, plain.run())
 	bound := (len(path) + 1) * (1 + a.Stats.Retries)
-	require.LessOrEqual(t, steps, bound)
-	require.LessOrEqual(t, plainSteps, bound)
+	require.LessOrEqual(t, m.steps, bound)
+	require.LessOrEqual(t, plain.steps, bound)
 }
 
 func TestSemantics(t *testing.T) {
