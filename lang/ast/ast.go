@@ -212,7 +212,8 @@ type TestArg struct {
 // Expect is the part after `=>`.
 type Expect struct {
 	Sp        source.Span
-	Verdict   Verb    // Allow, Deny or Kill
+	Verdict   Verb // Allow, Deny or Kill
+	VerdictSp source.Span
 	By        *Ident  // may be nil
 	Errno     *Ident  // may be nil
 	AuditedBy []Ident // may be empty

@@ -18,6 +18,18 @@ const (
 	Note
 )
 
+func (s Severity) String() string {
+	switch s {
+	case Error:
+		return "error"
+	case Warning:
+		return "warning"
+	case Note:
+		return "note"
+	}
+	return "invalid"
+}
+
 // Code is a stable diagnostic code, "SNP0123". Codes are append-only: a code
 // is never reused for another meaning. Each is explained in the code table.
 type Code string

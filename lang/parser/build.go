@@ -151,7 +151,7 @@ func (p *parser) args(as []argGrammar) []ast.TestArg {
 func buildEvent(p *parser, h *header, c *eventGrammar) ast.TestStep {
 	s := &ast.EventStep{Sp: p.whole(h), Op: p.identOf(c.Op), Args: p.args(c.Args)}
 	if e := c.Expect; e != nil {
-		s.Expect = &ast.Expect{Sp: p.span(e.Arrow.Pos.Offset, s.Sp.End), Verdict: verbs[e.Verdict.Value],
+		s.Expect = &ast.Expect{Sp: p.span(e.Arrow.Pos.Offset, s.Sp.End), Verdict: verbs[e.Verdict.Value], VerdictSp: p.identOf(e.Verdict).Sp,
 			By: p.optionalIdent(e.By), Errno: p.optionalIdent(e.Errno), AuditedBy: p.plains(e.Audited)}
 	}
 	return s

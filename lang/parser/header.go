@@ -71,7 +71,8 @@ const (
 // header reads the next statement up to its end or its block, and folds each
 // condition, value and set into one token.
 func (p *parser) header(g *grammar) *header {
-	h := &header{tokens: make([]lexer.Token, 0, 16)}
+	h := &p.head
+	*h = header{tokens: h.tokens[:0]}
 	p.exprs = p.exprs[:0]
 	p.open, p.bad, p.first = 0, false, p.i
 	for {

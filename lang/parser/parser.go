@@ -63,7 +63,8 @@ type parser struct {
 	open    int   // brackets open; newlines inside them mean nothing
 	opener  token // innermost open bracket
 
-	exprs []ast.Expr // conditions, values and sets of the current statement
+	head  header     // of the current statement
+	exprs []ast.Expr // its conditions, values and sets
 }
 
 func (p *parser) textOf(t token) string { return p.text[t.start:t.end] }
