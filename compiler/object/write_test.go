@@ -1,3 +1,5 @@
+//go:build !kernel
+
 package object
 
 import (
@@ -356,9 +358,14 @@ func TestWriteRefuses(t *testing.T) {
 		{"path through a pointer", "ends at a pointer", func(f *File) { first(f, core(ldx, FieldOffset, "task_struct", "cred", "uid")) }},
 		{"field without path", "does not go with", func(f *File) { first(f, core(ldx, FieldOffset, "cred")) }},
 		{"type with path", "does not go with", func(f *File) { first(f, core(mov, TypeSize, "cred", "uid")) }},
-		{"access too wide", "access of 8 bytes to a field of 4", func(f *File) { first(f, core(ldx, FieldOffset, "cred", "uid", "val")) }},
-		{"access too narrow", "access of 4 bytes to a field of 8", func(f *File) {
+		{"access too wide", "access of 8 bytes to a field that its description gives 4", func(f *File) { first(f, core(ldx, FieldOffset, "cred", "uid", "val")) }},
+		{"access too narrow", "access of 4 bytes to a field that its description gives 8", func(f *File) {
 			first(f, core(ClassLDX|ModeMEM|SizeW, FieldOffset, "cred", "user"))
+		}},
+		{"part of a struct", "access of 4 bytes to a field that its description gives 0", func(f *File) {
+			f.Structs = append(f.Structs, Struct{Name: "hidden"})
+			f.Structs[1].Members = append(f.Structs[1].Members, Member{Name: "caps", Type: Embedded("hidden")})
+			first(f, core(ClassLDX|ModeMEM|SizeW, FieldOffset, "cred", "caps"))
 		}},
 		{"size in a load", "field offset only", func(f *File) { first(f, core(ldx, FieldSize, "cred", "user")) }},
 		{"field in a jump", "cannot hold it", func(f *File) { first(f, core(ClassJMP|OpJa, FieldOffset, "cred", "user")) }},

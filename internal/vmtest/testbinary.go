@@ -172,6 +172,9 @@ func (cfg *Config) AddTest(ctx context.Context, t TestBinary, build string) (Nee
 		if !filepath.IsAbs(from) {
 			from = filepath.Join(t.Source, from)
 		}
+		if _, err := os.Stat(from); err != nil {
+			return needs, fmt.Errorf("//vmtest:file: %w", err)
+		}
 		cfg.addFile(File{Host: from, Guest: at(c.To)})
 	}
 	for _, b := range needs.Builds {

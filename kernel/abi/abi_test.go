@@ -21,8 +21,6 @@ func TestOffsets(t *testing.T) {
 		what     string
 		got, abi uintptr
 	}{
-		{"TaskRecord.Space", unsafe.Offsetof(task.Space), TaskSpace},
-		{"TaskRecord.PendingSpace", unsafe.Offsetof(task.PendingSpace), TaskPendingSpace},
 		{"TaskRecord.ID", unsafe.Offsetof(task.ID), TaskID},
 		{"TaskRecord.PendingID", unsafe.Offsetof(task.PendingID), TaskPendingID},
 		{"TaskRecord.Layer", unsafe.Offsetof(task.Layer), TaskLayer},
