@@ -2,6 +2,7 @@ package ir
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 )
@@ -157,4 +158,10 @@ func (t Term) String() string {
 		return "decide " + operand(t.X, t.Imm)
 	}
 	return fmt.Sprintf("invalid terminator %d", t.Kind)
+}
+
+// Fprint writes the text form of the module.
+func Fprint(w io.Writer, m *Module) error {
+	_, err := io.WriteString(w, m.String())
+	return err
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/snappy-policy/snappy/compiler/ir"
 	"github.com/snappy-policy/snappy/compiler/match"
 	"github.com/snappy-policy/snappy/compiler/target"
+	"github.com/snappy-policy/snappy/kernel/hook"
 	"github.com/snappy-policy/snappy/lang/check"
 	"github.com/snappy-policy/snappy/lang/diag"
 	"github.com/snappy-policy/snappy/lang/source"
@@ -30,8 +31,18 @@ import (
 // those of the classifiers are not counted.
 const MaxTableBytes = 4 << 20
 
-// Lower compiles a policy. If the diagnostics have errors, the module is nil.
-func Lower(p *check.Policy, t *target.Target) (*ir.Module, diag.List) {
+// Lower compiles a policy for the hooks of kernel/hook. If the diagnostics have
+// errors, the module is nil. It panics if the policy's schema does not agree
+// with the hook table, which a test of compiler/target excludes.
+func Lower(p *check.Policy) (*ir.Module, diag.List) {
+	t, err := target.New(p.Schema, hook.Hooks())
+	if err != nil {
+		panic(fmt.Sprintf("lower: %v", err))
+	}
+	return lowerTo(p, t)
+}
+
+func lowerTo(p *check.Policy, t *target.Target) (*ir.Module, diag.List) {
 	m := &moduleBuilder{mod: &ir.Module{Policy: p.Name}, leaves: newLeafTable(), tables: map[string]int{}}
 	for _, h := range t.Hooks {
 		m.function(p, h)

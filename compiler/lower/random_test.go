@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/snappy-policy/snappy/compiler/ir"
+	"github.com/snappy-policy/snappy/compiler/opt"
 	"github.com/snappy-policy/snappy/compiler/target"
 	"github.com/snappy-policy/snappy/kernel/hook"
 	"github.com/snappy-policy/snappy/lang/ast"
@@ -232,19 +233,23 @@ func same(t *testing.T, p *check.Policy, m *ir.Module, h *target.Hook, ev *Value
 
 func TestRandomPolicies(t *testing.T) {
 	tgt := testTarget(t)
-	pairs, funcs := 0, 0
-	policies := 3000
+	pairs, funcs, before, after := 0, 0, 0, 0
+	policies := 1000
 	if testing.Short() {
 		policies = 300
 	}
 	for seed := range policies {
 		g := &gen{rand.New(rand.NewPCG(uint64(seed), 1)), tgt}
 		p := g.policy(1+g.IntN(9), g.IntN(4))
-		m, diags := Lower(p, tgt)
+		m, diags := lowerTo(p, tgt)
 		require.Empty(t, diags, "seed %d", seed)
 		if err := ir.Check(m); err != nil {
 			t.Fatalf("seed %d: %v\n%s\n%s", seed, err, describe(p), m)
 		}
+		plain := clone(t, m)
+		require.NoError(t, opt.Run(m, opt.Options{Check: true}), "seed %d", seed)
+		before += size(plain)
+		after += size(m)
 		for _, h := range tgt.Hooks {
 			n := 3
 			if slices.ContainsFunc(m.Funcs, func(f *ir.Func) bool { return f.Hook == h.Name }) {
@@ -253,11 +258,34 @@ func TestRandomPolicies(t *testing.T) {
 			}
 			for range n {
 				pairs++
-				same(t, p, m, h, g.event(h), fmt.Sprint("seed ", seed))
+				ev := g.event(h)
+				same(t, p, plain, h, ev, fmt.Sprint("seed ", seed))
+				same(t, p, m, h, ev, fmt.Sprint("optimised, seed ", seed))
 			}
 		}
 	}
-	t.Logf("%d policies, %d functions, %d events", policies, funcs, pairs)
+	t.Logf("%d policies, %d functions, %d events; %d instructions, %d after the passes", policies, funcs, pairs, before, after)
+}
+
+// clone copies a module by its text, with the classifiers' data.
+func clone(t testing.TB, m *ir.Module) *ir.Module {
+	out, err := ir.Parse(m.String())
+	require.NoError(t, err)
+	for i, c := range out.Classifiers {
+		c.Data = m.Classifiers[i].Data
+	}
+	return out
+}
+
+// size counts instructions and terminators.
+func size(m *ir.Module) int {
+	n := 0
+	for _, f := range m.Funcs {
+		for _, b := range f.Blocks {
+			n += len(b.Instrs) + 1
+		}
+	}
+	return n
 }
 
 // describe prints a policy for a failing test.
