@@ -133,6 +133,10 @@ type Automaton struct {
 	Stats    Stats
 }
 
+// Limit returns the largest state that is a record of the table; all other
+// states are final. It is 2 or more below FinalState.
+func (a *Automaton) Limit() uint32 { return uint32(len(a.Table)-Guard) / StateSize }
+
 // Compile builds the automaton of the atoms. It returns a *PatternError for a
 // malformed pattern and a *LimitError when the options' limits do not suffice;
 // work and memory are bounded by the limits and the size of the text.

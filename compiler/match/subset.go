@@ -84,8 +84,8 @@ func (d *determiniser) charge(members int) bool {
 		d.over = &overrun{"set members", 16 * limit}
 	case d.visited > 128*limit:
 		d.over = &overrun{"node visits", 128 * limit}
-	case len(d.sets.items) > 16*limit || len(d.sets.start) > MaxClasses:
-		d.over = &overrun{"combinations of atoms", 16 * limit}
+	case len(d.sets.items) > 4*limit || len(d.sets.start) > MaxClasses:
+		d.over = &overrun{"members of accept classes", 4 * limit}
 	}
 	return d.over == nil
 }
