@@ -28,7 +28,7 @@ func Maps() []object.Map {
 	return []object.Map{
 		{Name: abi.MapTasks, Type: object.MapTaskStorage, Flags: noPrealloc, Key: typeS32,
 			Value: record("snp_task", abi.TaskRecordSize,
-				at("space", abi.TaskSpace, typeU32), at("pending_space", abi.TaskPendingSpace, typeU32),
+
 				at("id", abi.TaskID, typeU64), at("pending_id", abi.TaskPendingID, typeU64),
 				at("layer", abi.TaskLayer, typeU32))},
 		{Name: abi.MapScratch, Type: object.MapTaskStorage, Flags: noPrealloc, Key: typeS32,
