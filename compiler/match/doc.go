@@ -4,7 +4,8 @@
 // patterns, ranges or prefixes); output is a table and, for each outcome
 // ("class") that the table can yield, the list of atoms that hold. The package
 // is pure data: it knows neither kernel nor instructions. [Compile] handles
-// paths, [Partition] integers, [AddrPartition] addresses.
+// paths ([CompileSplit] those whose combinations are too many for one table),
+// [Partition] integers, [AddrPartition] addresses.
 //
 // # Globs
 //

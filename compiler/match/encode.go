@@ -61,6 +61,7 @@ type encoder struct {
 	size    int
 
 	rows     [][]edge // branch rows; a target for byte 0 is the end
+	entries  int      // of all rows
 	rowIndex hashIndex
 }
 
@@ -92,14 +93,14 @@ func encode(g *graph, sets *atomSets, start target, maxTable int) (*Automaton, *
 		e.place[i] = none
 	}
 	if !e.collect(start) {
-		return nil, &overrun{"table bytes", maxTable}
+		return nil, &overrun{tableBytes, maxTable}
 	}
 	c := e.pack()
 	a := &Automaton{}
 	classOf := e.classes(sets, start, a)
 	a.Table = e.write(c, classOf)
 	if len(a.Table) > maxTable {
-		return nil, &overrun{"table bytes", maxTable}
+		return nil, &overrun{tableBytes, maxTable}
 	}
 	if len(a.Classes) > MaxClasses {
 		return nil, &overrun{"accept classes", MaxClasses}
@@ -111,11 +112,16 @@ func encode(g *graph, sets *atomSets, start target, maxTable int) (*Automaton, *
 	}
 	a.MaxSteps = (MaxPath + 1) * (1 + retries)
 	a.Stats = Stats{
-		States: len(g.def), Records: len(e.records), Rows: len(e.rows),
+		States: len(g.def), Records: len(e.records), Rows: len(e.rows), Entries: e.entries,
 		CombSlots: c.used, Bytes: len(a.Table), Retries: retries,
 	}
-	for _, r := range e.rows {
-		a.Stats.Entries += len(r)
+	for i := range e.records {
+		switch e.records[i].kind {
+		case kindRun:
+			a.Stats.Runs++
+		case kindScan:
+			a.Stats.Scans++
+		}
 	}
 	for _, c := range a.Classes {
 		a.Stats.ClassItems += len(c)
@@ -270,7 +276,7 @@ func (e *encoder) collect(start target) bool {
 		e.records = append(e.records, r)
 		e.offset = append(e.offset, uint32(e.size/StateSize))
 		e.size += r.size()
-		if e.size > e.limit {
+		if e.size+SlotSize*e.entries > e.limit {
 			return false
 		}
 		stack = append(stack, r.other)
@@ -336,6 +342,7 @@ func (e *encoder) internRow(row []edge) int32 {
 	}
 	return e.rowIndex.lookup(h, func(id int32) bool { return slices.Equal(e.rows[id], row) }, func() int32 {
 		e.rows = append(e.rows, row)
+		e.entries += len(row)
 		return int32(len(e.rows) - 1)
 	})
 }

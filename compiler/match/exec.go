@@ -15,70 +15,82 @@ const (
 // exactly the steps that the package documentation prescribes and panics if a
 // bound that the kernel checks is broken: a table of Compile never does that.
 func (a *Automaton) Match(path []byte) int {
-	class, _ := a.run(path, true)
+	m := machine{a: a, path: path, scan: true, state: a.Start}
+	return m.run()
+}
+
+// machine executes a table.
+type machine struct {
+	a     *Automaton
+	path  []byte
+	scan  bool // use the scanning of branches that have it
+	state uint32
+	pos   int
+	steps int
+}
+
+func (m *machine) done() bool { return m.state > m.a.Limit() }
+
+// run makes all steps and returns the class.
+func (m *machine) run() int {
+	for !m.done() {
+		m.step()
+	}
+	class := int(m.state) - FinalState
+	if class < 0 || class >= len(m.a.Classes) {
+		panic(fmt.Sprintf("match: state %d is outside of the table", m.state))
+	}
 	return class
 }
 
-// run also returns the number of steps. Without scan, scan records are read as
-// the branches that they are.
-func (a *Automaton) run(path []byte, scan bool) (class, steps int) {
+func (m *machine) step() {
+	m.steps++
 	le := binary.LittleEndian
-	limit := uint64(len(a.Table) - Guard)
-	state, pos := uint64(a.Start), 0
-	for {
-		at := state * StateSize
-		if at > limit {
-			if state < FinalState || state >= FinalState+uint64(len(a.Classes)) {
-				panic(fmt.Sprintf("match: state %d is outside of the table", state))
-			}
-			return int(state - FinalState), steps
+	record := m.a.Table[m.state*StateSize:][:Guard]
+	h := le.Uint64(record)
+	w := loadPath(m.path, m.pos)
+	if h&1 == kindRun {
+		if w<<(h&63) == le.Uint64(record[8:]) {
+			m.pos += int(h >> 8 & 255)
+			m.state = uint32(h >> 16 & 0xffffff)
+		} else {
+			m.state = uint32(h >> 40)
 		}
-		steps++
-		h := le.Uint64(a.Table[at:])
-		w := loadPath(path, pos)
-		if h&1 == kindRun {
-			if w<<(h&63) == le.Uint64(a.Table[at+8:]) {
-				pos += int(h >> 8 & 255)
-				state = h >> 16 & (1<<24 - 1)
-			} else {
-				state = h >> 40
-			}
-			continue
+		return
+	}
+	if m.scan && h&3 == kindScan {
+		x, y := w^le.Uint64(record[8:]), w^le.Uint64(record[16:])
+		zero := ((w-ones)&^w | (x-ones)&^x | (y-ones)&^y) & highs
+		if zero == 0 {
+			m.pos += 8
+			return
 		}
-		if scan && h&3 == kindScan {
-			x, y := w^le.Uint64(a.Table[at+8:]), w^le.Uint64(a.Table[at+16:])
-			m := ((w-ones)&^w | (x-ones)&^x | (y-ones)&^y) & highs
-			if m == 0 {
-				pos += 8
-				continue
-			}
-			k := ((m & -m) >> 7) * 0x0001020304050607 >> 56
-			pos += int(k)
-			w >>= 8 * k
-		}
-		b := w & 255
-		slot := (h>>16&(1<<24-1) + b) * SlotSize
-		if slot > limit {
-			panic(fmt.Sprintf("match: slot at %d is outside of the table", slot))
-		}
-		pos++
-		state = h >> 40
-		if e := le.Uint32(a.Table[slot:]); uint64(e&255) == b {
-			state = uint64(e >> 8)
-		}
+		k := ((zero & -zero) >> 7) * 0x0001020304050607 >> 56
+		m.pos += int(k)
+		w >>= 8 * k
+	}
+	b := w & 255
+	slot := (h>>16&0xffffff + b) * SlotSize
+	if slot > uint64(len(m.a.Table)-Guard) {
+		panic(fmt.Sprintf("match: slot at %d is outside of the table", slot))
+	}
+	m.pos++
+	m.state = uint32(h >> 40)
+	if e := le.Uint32(m.a.Table[slot:]); uint64(e&255) == b {
+		m.state = e >> 8
 	}
 }
 
 // loadPath loads 8 bytes of a NUL-terminated path. Bytes behind the NUL may be
 // anything; these are chosen to be noticed if they were used.
 func loadPath(path []byte, pos int) uint64 {
-	var buf [8]byte
-	for i := range buf {
-		buf[i] = 0xfb
+	if pos+8 <= len(path) {
+		return binary.LittleEndian.Uint64(path[pos:])
 	}
 	if pos > len(path) {
 		panic("match: read behind the end of the path")
 	}
+	buf := [8]byte{0xfb, 0xfb, 0xfb, 0xfb, 0xfb, 0xfb, 0xfb, 0xfb}
 	if n := copy(buf[:], path[pos:]); n < len(buf) {
 		buf[n] = 0
 	}

@@ -38,9 +38,15 @@ type Pattern struct {
 
 // An Atom is a condition on a path: it holds if any of its patterns matches.
 // An atom without patterns never holds. Name is for error messages only.
+//
+// Of the atoms with the same Group, if that is not 0, only the first that
+// matches holds; it hides the later ones. Where later ones cannot change the
+// verdict, a group keeps tables small: without it, n atoms like `**/x/**` have
+// 2^n classes, since a path may have any of these components; with it, n+1.
 type Atom struct {
 	Patterns []Pattern
 	Name     string
+	Group    int
 }
 
 // Limits of a pattern and of what the table format can express.
@@ -63,8 +69,8 @@ type Options struct {
 	// MaxStates bounds the states that determinisation creates; 0 means
 	// DefaultMaxStates. States that stand for the tail of a literal alone are
 	// not counted, because their number is linear in the text. All other work
-	// is bounded by a multiple of it: 8 nondeterministic nodes, 8 transitions
-	// and 16 set members for each.
+	// is bounded by a multiple of it: 8 nodes of patterns, 8 transitions, 16 set
+	// members, 32 visits of nodes and 4 members of classes for each.
 	MaxStates int
 	// MaxTable bounds the table, in bytes; 0 means DefaultMaxTable. No table
 	// can be larger than 64 MiB, whatever is asked.
@@ -109,16 +115,17 @@ func (e *PatternError) Unwrap() error { return e.Err }
 
 // Stats are figures of a compilation, for tests and dumps.
 type Stats struct {
-	Nodes      int // of the nondeterministic automaton
-	Subsets    int // states that determinisation created
-	States     int // of the minimal automaton, those with a fixed outcome not counted
-	Records    int // in the table; runs make them fewer than states
-	Rows       int // distinct branch rows
-	Entries    int // branch entries
-	CombSlots  int // slots that the rows occupy, holes included
-	Bytes      int // of the table
-	Retries    int // longest chain of steps that consume nothing
-	ClassItems int // sum of len(Classes[c])
+	Nodes       int // of the nondeterministic automaton
+	Subsets     int // states that determinisation created
+	States      int // of the minimal automaton, those with a fixed outcome not counted
+	Records     int // in the table; runs make them fewer than states
+	Runs, Scans int // of these records, runs and scanning branches
+	Rows        int // distinct branch rows
+	Entries     int // branch entries
+	CombSlots   int // slots that the rows occupy, holes included
+	Bytes       int // of the table
+	Retries     int // longest chain of steps that consume nothing
+	ClassItems  int // sum of len(Classes[c])
 }
 
 // An Automaton is the compiled form of a list of atoms. It is immutable.
@@ -133,11 +140,23 @@ type Automaton struct {
 	Stats    Stats
 }
 
+// Limit returns the largest state that is a record of the table; all other
+// states are final. It is 2 or more below FinalState.
+func (a *Automaton) Limit() uint32 { return uint32(len(a.Table)-Guard) / StateSize }
+
 // Compile builds the automaton of the atoms. It returns a *PatternError for a
 // malformed pattern and a *LimitError when the options' limits do not suffice;
 // work and memory are bounded by the limits and the size of the text.
 // Equal input gives a byte-identical table.
 func Compile(atoms []Atom, opt Options) (*Automaton, error) {
+	all := make([]int, len(atoms))
+	for i := range all {
+		all[i] = i
+	}
+	return compile(atoms, all, opt.withDefaults())
+}
+
+func (opt Options) withDefaults() Options {
 	if opt.MaxStates <= 0 {
 		opt.MaxStates = DefaultMaxStates
 	}
@@ -146,12 +165,16 @@ func Compile(atoms []Atom, opt Options) (*Automaton, error) {
 	}
 	opt.MaxStates = min(opt.MaxStates, 1<<25)
 	opt.MaxTable = min(opt.MaxTable, maxTableCap)
+	return opt
+}
 
+// compile builds the automaton of some of the atoms, by their indexes.
+func compile(atoms []Atom, some []int, opt Options) (*Automaton, error) {
 	n := newNFA()
 	blame := func(what string, limit int, counts []int64) error {
 		return limitError(atoms, what, limit, counts)
 	}
-	for i := range atoms {
+	for _, i := range some {
 		for j, p := range atoms[i].Patterns {
 			if err := n.insert(p, int32(i)); err != nil {
 				return nil, &PatternError{i, atoms[i].Name, j, p.Text, err}
@@ -163,7 +186,7 @@ func Compile(atoms []Atom, opt Options) (*Automaton, error) {
 	}
 	n.analyse()
 
-	d := newDeterminiser(n, len(atoms), opt)
+	d := newDeterminiser(n, newAtomSets(atoms), opt)
 	start, over := d.run()
 	if over != nil {
 		return nil, blame(over.what, over.limit, d.blamed())
@@ -177,6 +200,8 @@ func Compile(atoms []Atom, opt Options) (*Automaton, error) {
 	a.Stats.Subsets = len(d.states)
 	return a, nil
 }
+
+const tableBytes = "table bytes"
 
 // overrun tells which limit was hit.
 type overrun struct {

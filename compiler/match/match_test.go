@@ -3,6 +3,7 @@ package match
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,18 +21,19 @@ func glob(texts ...string) Atom {
 func check(t *testing.T, a *Automaton, atoms []Atom, path string) {
 	t.Helper()
 	want := MatchAtoms(atoms, []byte(path))
-	class, steps := a.run([]byte(path), true)
+	m := machine{a: a, path: []byte(path), scan: true, state: a.Start}
+	class := m.run()
 	got := a.Classes[class]
 	if len(want) == 0 {
 		require.Zero(t, class, "path %q atoms %v", path, atoms)
 	} else {
 		require.Equal(t, want, got, "path %q atoms %v", path, atoms)
 	}
-	plain, plainSteps := a.run([]byte(path), false)
-	require.Equal(t, class, plain)
+	plain := machine{a: a, path: []byte(path), state: a.Start}
+	require.Equal(t, class, plain.run())
 	bound := (len(path) + 1) * (1 + a.Stats.Retries)
-	require.LessOrEqual(t, steps, bound)
-	require.LessOrEqual(t, plainSteps, bound)
+	require.LessOrEqual(t, m.steps, bound)
+	require.LessOrEqual(t, plain.steps, bound)
 }
 
 func TestSemantics(t *testing.T) {
@@ -134,7 +136,7 @@ func TestGlobErrors(t *testing.T) {
 		{"]", 0}, {"a]", 1}, {"[a]]", 3}, {"[[:alpha:]]", 10},
 		{"{", 0}, {"{a", 0}, {"{a,", 0}, {"x{a,{b}", 1}, {"}", 0}, {"a}", 1}, {"{a}}", 3}, {"{}", 0}, {"a{}", 1},
 		{"\\", 0}, {"ab\\", 2}, {"{\\", 1}, {"a\x00b", 1}, {"[/]", 1}, {"[a-/]", 1}, {"[/-a]", 1}, {"[^\x01-\xff]", 0},
-		{string(make([]byte, MaxPattern+1)), MaxPattern},
+		{string(make([]byte, MaxPattern+1)), MaxPattern}, {strings.Repeat("{a,", MaxNesting+1) + strings.Repeat("}", MaxNesting+1), 3 * MaxNesting},
 	} {
 		err := ParseGlob(c.glob)
 		var ge *GlobError

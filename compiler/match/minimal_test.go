@@ -158,7 +158,7 @@ func compileGraph(t *testing.T, atoms []Atom) (*graph, target) {
 		}
 	}
 	n.analyse()
-	d := newDeterminiser(n, len(atoms), Options{MaxStates: DefaultMaxStates, MaxTable: DefaultMaxTable})
+	d := newDeterminiser(n, newAtomSets(atoms), Options{MaxStates: DefaultMaxStates, MaxTable: DefaultMaxTable})
 	start, over := d.run()
 	require.Nil(t, over)
 	return d.minimise(start)
@@ -254,6 +254,10 @@ func TestBlowUp(t *testing.T) {
 	for i := range 40 {
 		products.Patterns = append(products.Patterns, Pattern{Glob, fmt.Sprintf("**<%02d>**<%02d>", i, i)})
 	}
+	classes := ""
+	for i := range 4000 {
+		classes += fmt.Sprintf(",[%c%c-Z]x%d", 'a'+i%26, 'A'+i/26%26, i)
+	}
 	harmless := glob("/etc/passwd")
 	harmless.Name = "rules.snp:1"
 	for _, c := range []struct {
@@ -272,6 +276,12 @@ func TestBlowUp(t *testing.T) {
 		{"counting back in a component", glob("*a" + repeat("[^b]", 40)), true},
 		{"product of double stars", products, true},
 		{"long literal in a loop", glob("**" + repeat("a", 1000)), false},
+		{"very long literal in a loop", glob("**" + repeat("a", 60000)), true},
+		{"many optional letters", glob(repeat("{,a}", 16000)), true},
+		{"many double stars", glob(repeat("**a", 20000)), false},
+		{"many stars of both kinds", glob(repeat("*a/**b", 10000)), false},
+		{"optional stars", glob(repeat("{,*a}", 10000)), false},
+		{"alternatives of classes", glob("**{" + classes[1:] + "}"), true},
 		{"question marks", glob(repeat("?", 60000)), false},
 		{"long literal", glob(repeat("ab/", 20000)), false},
 	} {

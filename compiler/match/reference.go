@@ -23,10 +23,15 @@ func GlobMatch(pattern, path string) bool {
 func MatchAtoms(atoms []Atom, path []byte) []int {
 	path, _, _ = bytes.Cut(path, []byte{0})
 	var out []int
+	held := map[int]bool{} // groups
 	for i, a := range atoms {
+		if held[a.Group] {
+			continue
+		}
 		for _, p := range a.Patterns {
 			if p.matches(string(path)) {
 				out = append(out, i)
+				held[a.Group] = a.Group != 0
 				break
 			}
 		}

@@ -3,17 +3,47 @@ package match
 import (
 	"fmt"
 	"runtime"
+	"runtime/metrics"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
+// peak runs f and returns how far the heap's live and not yet collected objects
+// rose above what was there before, in bytes.
+func peak(f func()) uint64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	read := func() uint64 {
+		metrics.Read(sample)
+		return sample[0].Value.Uint64()
+	}
+	runtime.GC()
+	base, top := read(), uint64(0)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			top = max(top, read())
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
+	f()
+	close(stop)
+	<-stopped
+	return max(top, base) - base
+}
+
 type workload struct {
 	name  string
 	atoms []Atom
 	limit time.Duration
-	bytes int // of the table, at most
+	bytes int    // of the table, at most
+	heap  uint64 // MiB, at most
 	probe []string
 }
 
@@ -22,27 +52,29 @@ func workloads() []workload {
 	literal := []string{"/usr/share/application00007/config55433.conf", "/usr/share/application00007/config55434.conf", "/usr/share/application0000", "/etc/passwd"}
 	mixed := append(perAtom(10000, conf), glob("/usr/share/**"), glob("**.bak"), glob("/usr/share/*/config*"))
 	return []workload{
-		{"10k literals, one atom", []Atom{paths(10000, conf)}, time.Second, 1 << 20, literal},
-		{"10k literals, 10k atoms", perAtom(10000, conf), time.Second, 1 << 20, literal},
-		{"10k /srv/*/app/**", perAtom(10000, "/srv/*/app%05d/v%[2]d/**"), time.Second, 1 << 20, []string{"/srv/x/app00003/v23757/y", "/srv//app00003/v23757", "/srv/x/app00003/v23757/"}},
-		{"10k /etc/app/*.conf", perAtom(10000, "/etc/app%05d/x%[2]d*.conf"), time.Second, 4 << 20, []string{"/etc/app00003/x23757.conf", "/etc/app00003/x23757zz.con.conf", "/etc/app00003/x23757/.conf"}},
-		{"300 /etc/**/x*", perAtom(300, "/etc/**/x%05d*"), time.Second, 1 << 20, []string{"/etc/a/b/x00123zz", "/etc/x00123", "/etc/a/x00123/x00124"}},
-		{"10k literals and wide globs", mixed, 2 * time.Second, 4 << 20, append(literal, "/usr/share/application00007/config55433.confz", "/usr/share/application00007/x.bak")},
-		{"100k literals, one atom", []Atom{paths(100000, conf)}, 3 * time.Second, 4 << 20, literal},
+		{"10k literals, one atom", []Atom{paths(10000, conf)}, time.Second, 1 << 20, 150, literal},
+		{"10k literals, 10k atoms", perAtom(10000, conf), time.Second, 1 << 20, 150, literal},
+		{"10k /srv/*/app/**", perAtom(10000, "/srv/*/app%05d/v%[2]d/**"), time.Second, 1 << 20, 150, []string{"/srv/x/app00003/v23757/y", "/srv//app00003/v23757", "/srv/x/app00003/v23757/"}},
+		{"10k /etc/app/*.conf", perAtom(10000, "/etc/app%05d/x%[2]d*.conf"), time.Second, 2 << 20, 150, []string{"/etc/app00003/x23757.conf", "/etc/app00003/x23757zz.con.conf", "/etc/app00003/x23757/.conf"}},
+		{"300 /etc/**/x*", perAtom(300, "/etc/**/x%05d*"), time.Second, 1 << 20, 150, []string{"/etc/a/b/x00123zz", "/etc/x00123", "/etc/a/x00123/x00124"}},
+		{"10k literals and wide globs", mixed, 2 * time.Second, 2 << 20, 150, append(literal, "/usr/share/application00007/config55433.confz", "/usr/share/application00007/x.bak")},
+		{"100k literals, one atom", []Atom{paths(100000, conf)}, 3 * time.Second, 4 << 20, 600, literal},
 	}
 }
 
 func TestScale(t *testing.T) {
 	for _, w := range workloads() {
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		began := time.Now()
-		a, err := Compile(w.atoms, Options{})
-		took := time.Since(began)
-		runtime.ReadMemStats(&after)
+		var a *Automaton
+		var err error
+		var took time.Duration
+		heap := peak(func() {
+			began := time.Now()
+			a, err = Compile(w.atoms, Options{})
+			took = time.Since(began)
+		}) >> 20
 		require.NoError(t, err, w.name)
-		t.Logf("%-28s %8s  alloc %4d MiB  %+v classes %d", w.name, took.Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20, a.Stats, len(a.Classes))
+		t.Logf("%-28s %6s %4d MiB  %+v classes %d", w.name, took.Round(time.Millisecond), heap, a.Stats, len(a.Classes))
+		require.Less(t, heap, w.heap, w.name)
 		require.Less(t, took, 4*w.limit, w.name) // generous: the machine is shared
 		require.Less(t, len(a.Table), w.bytes, w.name)
 		for _, p := range w.probe {
@@ -77,11 +109,12 @@ func BenchmarkSteps(b *testing.B) {
 		}
 		for _, p := range []string{"/usr/share/application00007/config55433.conf", "/etc/shadow", "/usr/lib/x86/some/dir/file.txt", "/home/u/.ssh/id"} {
 			b.Run(fmt.Sprintf("%d%s", n, p), func(b *testing.B) {
-				steps := 0
+				m := machine{a: a, path: []byte(p), scan: true, state: a.Start}
+				m.run()
+				b.ReportMetric(float64(m.steps), "steps")
 				for b.Loop() {
-					_, steps = a.run([]byte(p), true)
+					a.Match([]byte(p))
 				}
-				b.ReportMetric(float64(steps), "steps")
 			})
 		}
 	}

@@ -13,10 +13,23 @@ type atomSets struct {
 	items []int32
 	table hashIndex
 	buf   []int32
+	group []int32  // by atom: number of its group, or 0
+	seen  []uint32 // by group: stamp of the last list that has one of its atoms
+	stamp uint32
 }
 
-func newAtomSets() *atomSets {
-	s := &atomSets{start: []uint32{0}}
+func newAtomSets(atoms []Atom) *atomSets {
+	s := &atomSets{start: []uint32{0}, group: make([]int32, len(atoms))}
+	number := map[int]int32{0: 0}
+	for i, a := range atoms {
+		id, ok := number[a.Group]
+		if !ok {
+			id = int32(len(number))
+			number[a.Group] = id
+		}
+		s.group[i] = id
+	}
+	s.seen = make([]uint32, len(number))
 	s.intern(nil)
 	return s
 }
@@ -34,12 +47,19 @@ func (s *atomSets) intern(list []int32) atomSet {
 	})
 }
 
-func (s *atomSets) has(id atomSet, atom int32) bool {
-	_, ok := slices.BinarySearch(s.list(id), atom)
+// decides reports whether an atom makes no difference to the set: it is in the
+// set, or an earlier one of its group is.
+func (s *atomSets) decides(id atomSet, atom int32) bool {
+	list := s.list(id)
+	i, ok := slices.BinarySearch(list, atom)
+	if g := s.group[atom]; !ok && g != 0 {
+		return slices.ContainsFunc(list[:i], func(a int32) bool { return s.group[a] == g })
+	}
 	return ok
 }
 
-// union returns the set with more atoms, in any order, added.
+// union returns the set with more atoms, in any order, added, and without those
+// that an earlier one of their group hides.
 func (s *atomSets) union(id atomSet, more []int32) atomSet {
 	if len(more) == 0 {
 		return id
@@ -47,6 +67,15 @@ func (s *atomSets) union(id atomSet, more []int32) atomSet {
 	s.buf = append(append(s.buf[:0], s.list(id)...), more...)
 	slices.Sort(s.buf)
 	s.buf = slices.Compact(s.buf)
+	if len(s.seen) > 1 {
+		s.stamp++
+		s.buf = slices.DeleteFunc(s.buf, func(atom int32) bool {
+			g := s.group[atom]
+			hidden := g != 0 && s.seen[g] == s.stamp
+			s.seen[g] = s.stamp
+			return hidden
+		})
+	}
 	return s.intern(s.buf)
 }
 
@@ -54,7 +83,7 @@ func (s *atomSets) union(id atomSet, more []int32) atomSet {
 // elsewhere. Its content depends on nothing but the order of insertion.
 type hashIndex struct {
 	slots  []int32  // number + 1, or 0
-	hashes []uint64 // by number of slot
+	hashes []uint64 // of the numbers in slots
 	used   int
 }
 
@@ -74,6 +103,20 @@ func (h *hashIndex) lookup(hash uint64, equal func(int32) bool, add func() int32
 	h.slots[i], h.hashes[i] = id+1, hash
 	h.used++
 	return id
+}
+
+// find returns the number for which equal holds, or none.
+func (h *hashIndex) find(hash uint64, equal func(int32) bool) int32 {
+	if len(h.slots) == 0 {
+		return none
+	}
+	mask := uint64(len(h.slots) - 1)
+	for i := hash & mask; h.slots[i] != 0; i = (i + 1) & mask {
+		if h.hashes[i] == hash && equal(h.slots[i]-1) {
+			return h.slots[i] - 1
+		}
+	}
+	return none
 }
 
 func (h *hashIndex) grow() {

@@ -18,7 +18,8 @@ type subset struct {
 // three additions that keep it small. A node is left out of a set if the only
 // atom that it can lead to holds already; if another member, a later star, can
 // do all that it can (so that `**a**b**c` stays linear); and a set that is a
-// single node above a trie of literals goes to the minimal graph directly.
+// single node above a trie of literals goes to the minimal graph directly. An
+// atom that an earlier one of its group hides counts as one that holds already.
 type determiniser struct {
 	nfa  *nfa
 	opt  Options
@@ -34,19 +35,20 @@ type determiniser struct {
 	counts []int64 // members by atom: who is to blame
 	over   *overrun
 
-	seen   []uint32 // by node: last closure that reached it
-	marked []uint32 // by node: last closure that holds this loop
-	stamp  uint32
-	m      moves
-	list   []int32 // of the closure at hand
-	stack  []int32
-	atoms  []int32
+	seen       []uint32 // by node: last closure that reached it
+	marked     []uint32 // by node: last closure that holds this loop
+	lastMarked int32    // largest loop of the closure at hand
+	stamp      uint32
+	m          moves
+	list       []int32 // of the closure at hand
+	stack      []int32
+	atoms      []int32
 }
 
-func newDeterminiser(n *nfa, atoms int, opt Options) *determiniser {
+func newDeterminiser(n *nfa, sets *atomSets, opt Options) *determiniser {
 	return &determiniser{
-		nfa: n, opt: opt, sets: newAtomSets(), g: newGraph(),
-		counts: make([]int64, atoms),
+		nfa: n, opt: opt, sets: sets, g: newGraph(),
+		counts: make([]int64, len(sets.group)),
 		seen:   make([]uint32, len(n.nodes)),
 		marked: make([]uint32, len(n.nodes)),
 	}
@@ -57,6 +59,9 @@ func (d *determiniser) run() (target, *overrun) {
 	start := d.enter(0, []int32{0})
 	for i := 0; i < len(d.states) && d.over == nil; i++ {
 		d.expand(i)
+	}
+	if d.over == nil {
+		d.findHints()
 	}
 	return start, d.over
 }
@@ -82,10 +87,10 @@ func (d *determiniser) charge(members int) bool {
 		d.over = &overrun{"transitions", 8 * limit}
 	case len(d.arena) > 16*limit:
 		d.over = &overrun{"set members", 16 * limit}
-	case d.visited > 128*limit:
-		d.over = &overrun{"node visits", 128 * limit}
-	case len(d.sets.items) > 16*limit || len(d.sets.start) > MaxClasses:
-		d.over = &overrun{"combinations of atoms", 16 * limit}
+	case d.visited > 32*limit:
+		d.over = &overrun{"node visits", 32 * limit}
+	case len(d.sets.items) > 4*limit || len(d.sets.start) > MaxClasses:
+		d.over = &overrun{"members of accept classes", 4 * limit}
 	}
 	return d.over == nil
 }
@@ -134,25 +139,26 @@ func (n *nfa) acceptedBy(atoms []int32, p int32) []int32 {
 
 // reduce drops from d.list the nodes that add nothing, and sorts it.
 func (d *determiniser) reduce(settled atomSet) {
-	n := d.nfa
+	n, last := d.nfa, none
 	keep := d.list[:0]
 	for _, p := range d.list {
 		if n.barren(p) {
 			continue
 		}
-		if o := n.owner[p]; settled != 0 && o >= 0 && d.sets.has(settled, o) {
+		if o := n.owner[p]; settled != 0 && o >= 0 && d.sets.decides(settled, o) {
 			continue
 		}
 		if n.nodes[p].loop != loopNone {
 			d.marked[p] = d.stamp
+			last = max(last, p)
 		}
 		keep = append(keep, p)
 	}
-	d.list = keep
-	if len(keep) > 1 {
+	d.list, d.lastMarked = keep, last
+	if len(keep) > 1 && last != none {
 		d.list = slices.DeleteFunc(keep, d.subsumed)
-		slices.Sort(d.list)
 	}
+	slices.Sort(d.list)
 }
 
 // barren reports whether a member of a closed set adds nothing to it: it reads
@@ -171,7 +177,7 @@ func (n *nfa) barren(p int32) bool {
 func (d *determiniser) subsumed(p int32) bool {
 	n := d.nfa
 	free := true
-	for q := p; n.via[q] != none; {
+	for q := p; n.via[q] != none && n.via[q] <= d.lastMarked; {
 		free = free && n.free[q]
 		q = n.via[q]
 		if d.marked[q] == d.stamp && (free || n.nodes[q].loop == loopAny) {
@@ -186,10 +192,7 @@ func (d *determiniser) intern(settled atomSet, nodes []int32) target {
 	if len(nodes) == 0 {
 		return final(settled)
 	}
-	id := d.index.lookup(hashInts(uint64(settled), nodes), func(id int32) bool {
-		s := &d.states[id]
-		return s.settled == settled && slices.Equal(d.arena[s.nodes:s.nodes+s.num], nodes)
-	}, func() int32 {
+	id := d.index.lookup(hashInts(uint64(settled), nodes), d.sameAs(settled, nodes), func() int32 {
 		s := subset{settled: settled, nodes: uint32(len(d.arena)), num: uint32(len(nodes)), def: noTarget, hint: noTarget, alias: noTarget}
 		d.arena = append(d.arena, nodes...)
 		for _, p := range nodes {
@@ -201,6 +204,21 @@ func (d *determiniser) intern(settled atomSet, nodes []int32) target {
 		return int32(len(d.states) - 1)
 	})
 	return tagSubset | target(id)
+}
+
+// find returns the index of a subset, or none.
+func (d *determiniser) find(settled atomSet, nodes []int32) int32 {
+	if len(nodes) == 0 {
+		return none
+	}
+	return d.index.find(hashInts(uint64(settled), nodes), d.sameAs(settled, nodes))
+}
+
+func (d *determiniser) sameAs(settled atomSet, nodes []int32) func(int32) bool {
+	return func(id int32) bool {
+		s := &d.states[id]
+		return s.settled == settled && slices.Equal(d.arena[s.nodes:s.nodes+s.num], nodes)
+	}
 }
 
 // expand computes the row of a subset.
@@ -215,6 +233,7 @@ func (d *determiniser) expand(i int) {
 		return
 	}
 	m := d.moves(members)
+	d.charge(len(m.bytes) + 4*len(m.classes))
 	def := d.enter(s.settled, m.other)
 	d.states[i].end = d.sets.union(s.settled, m.ends)
 	first := len(d.rows)
@@ -238,7 +257,6 @@ func (d *determiniser) expand(i int) {
 	}
 	st := &d.states[i]
 	st.def, st.edges, st.deg = def, uint32(first), uint32(len(d.rows)-first)
-	st.hint = d.withoutLiterals(s.settled, members)
 }
 
 // moves is where the members of a set lead.
@@ -335,30 +353,59 @@ func (d *determiniser) rebase(first int, def target) target {
 	return full[255]
 }
 
-// withoutLiterals returns the target for the members that are not in the
-// middle of a literal: where a match goes on once the literals have failed. It
-// is a hint for the encoder, which checks it.
-func (d *determiniser) withoutLiterals(settled atomSet, members []int32) target {
+// findHints sets the hint of each subset: the subset without the members that
+// are farthest into a literal, where a match goes on once that literal has
+// failed. Only subsets that exist anyway serve as hints, so they add no states.
+// The encoder checks what a hint is worth.
+func (d *determiniser) findHints() {
 	n := d.nfa
+	age := n.ages()
 	var rest []int32
-	label, loops := none, false
-	for _, p := range members {
-		v := &n.nodes[p]
-		c := v.first
-		if v.loop != loopNone || v.accept != none || c == none || n.nodes[c].next != none || n.nodes[c].label >= 256 {
-			rest = append(rest, p)
-			loops = loops || v.loop != loopNone
+	for i := range d.states {
+		s := &d.states[i]
+		members := d.arena[s.nodes : s.nodes+s.num]
+		oldest := int32(-1)
+		for _, p := range members {
+			if n.inLiteral(p) {
+				oldest = max(oldest, age[p])
+			}
+		}
+		if oldest < 0 {
 			continue
 		}
-		if label != none && label != n.nodes[c].label {
-			return noTarget
+		rest = rest[:0]
+		for _, p := range members {
+			if age[p] != oldest || !n.inLiteral(p) {
+				rest = append(rest, p)
+			}
 		}
-		label = n.nodes[c].label
+		if id := d.find(s.settled, rest); id != none {
+			s.hint = tagSubset | target(id)
+		}
 	}
-	if label == none || !loops {
-		return noTarget
+}
+
+// inLiteral reports whether a node only reads one certain byte.
+func (n *nfa) inLiteral(p int32) bool {
+	v := &n.nodes[p]
+	c := v.first
+	return v.loop == loopNone && v.accept == none && c != none && n.nodes[c].next == none && n.nodes[c].label < 256
+}
+
+// ages returns, by node, how many bytes were read since the last star.
+func (n *nfa) ages() []int32 {
+	age := make([]int32, len(n.nodes))
+	for p := range n.nodes {
+		for c := n.nodes[p].first; c != none; c = n.nodes[c].next {
+			age[c] = age[p] + 1
+		}
+		for e := n.nodes[p].silent; e != none; e = n.eps[e].next {
+			if to := n.eps[e].to; n.nodes[to].loop == loopNone {
+				age[to] = max(age[to], age[p])
+			}
+		}
 	}
-	return d.intern(settled, rest)
+	return age
 }
 
 // literal adds the trie below a pure node to the minimal graph.
@@ -370,7 +417,7 @@ func (d *determiniser) literal(settled atomSet, p int32) target {
 		d.atoms = n.acceptedBy(d.atoms, n.eps[e].to)
 	}
 	settled = d.sets.union(settled, d.atoms)
-	if o := n.owner[p]; o >= 0 && d.sets.has(settled, o) || !d.charge(1) {
+	if o := n.owner[p]; o >= 0 && d.sets.decides(settled, o) || !d.charge(1) {
 		return final(settled)
 	}
 	d.atoms = n.acceptedBy(d.atoms[:0], p)

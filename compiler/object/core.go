@@ -1,13 +1,17 @@
 package object
 
+import "strings"
+
 // CoreKind says what a CO-RE relocation asks about the running kernel.
 type CoreKind uint8
 
 // The kinds of relocations. The zero value is invalid.
 const (
-	// FieldOffset is the position of a field in bytes. On a load or store it
-	// becomes Off, else (mov, add … immediate; 64-bit immediate load) Imm. A
-	// kernel without the field makes the load of the program fail.
+	// FieldOffset is the position of a field in bytes. On a load or store, which
+	// must be exactly as wide as the field, it becomes Off, else (mov, add …
+	// immediate; 64-bit immediate load) Imm. If the kernel has no such field,
+	// loaders put an invalid instruction there, which the verifier refuses unless
+	// a test by FieldExists keeps it from being reached.
 	FieldOffset CoreKind = iota + 1
 	// FieldSize is the size of a field in bytes.
 	FieldSize
@@ -57,6 +61,11 @@ type CoreField struct {
 	Kind   CoreKind
 	Struct string // name of a Struct of the File
 	Path   []string
+}
+
+// String is the type and path with dots, for messages.
+func (c *CoreField) String() string {
+	return strings.Join(append([]string{c.Struct}, c.Path...), ".")
 }
 
 // Struct is the local description of a kernel struct or union: its name and

@@ -29,7 +29,6 @@ type layout struct {
 // placed is a type at a byte offset of something larger.
 type placed struct {
 	field  FieldType
-	typ    btf.Type
 	offset uint32
 	size   uint32
 }
@@ -106,7 +105,7 @@ func (l *layouts) of(name string) (*layout, error) {
 			return nil, fmt.Errorf("struct %q is too large", name)
 		}
 		lay.align = max(lay.align, align)
-		lay.members = append(lay.members, placed{field: m.Type, typ: typ, offset: uint32(off), size: size})
+		lay.members = append(lay.members, placed{field: m.Type, offset: uint32(off), size: size})
 		members = append(members, btf.Member{Name: m.Name, Type: typ, Offset: btf.Bits(off * 8)})
 	}
 	lay.size = uint32(alignUp(end, uint64(lay.align)))
@@ -193,7 +192,7 @@ func (l *layouts) find(name string, path []string) (access string, at placed, er
 		return "", at, err
 	}
 	access = "0"
-	at = placed{field: Embedded(name), typ: lay.typ, size: lay.size}
+	at = placed{field: Embedded(name), size: lay.size}
 	for _, step := range path {
 		switch at.field.Kind {
 		case KindStruct:
@@ -203,18 +202,18 @@ func (l *layouts) find(name string, path []string) (access string, at placed, er
 			}
 			m := l.done[at.field.Name].members[i]
 			access += ":" + strconv.Itoa(i)
-			at = placed{field: m.field, typ: m.typ, offset: at.offset + m.offset, size: m.size}
+			at = placed{field: m.field, offset: at.offset + m.offset, size: m.size}
 		case KindArray:
 			i, err := strconv.ParseUint(step, 10, 31)
 			if err != nil || i >= uint64(at.field.Len) {
 				return "", at, fmt.Errorf("%q is no index of an array of %d elements", step, at.field.Len)
 			}
-			elem, size, _, err := l.field(*at.field.Elem)
+			_, size, _, err := l.field(*at.field.Elem)
 			if err != nil {
 				return "", at, err
 			}
 			access += ":" + strconv.FormatUint(i, 10)
-			at = placed{field: *at.field.Elem, typ: elem, offset: at.offset + uint32(i)*size, size: size}
+			at = placed{field: *at.field.Elem, offset: at.offset + uint32(i)*size, size: size}
 		default:
 			return "", at, fmt.Errorf("%q is neither a member nor an index: the path ends at a pointer or number before it", step)
 		}

@@ -171,23 +171,31 @@ func TestLoadedByLibrary(t *testing.T) {
 	require.Zero(t, child.open(), "after the program is detached")
 }
 
-// TestLoadedByLibbpf: bpftool, and so libbpf, loads the same file, and the
-// program that it made denies the same.
-func TestLoadedByLibbpf(t *testing.T) {
+func pinName(t *testing.T) string { return strings.ToLower(strings.ReplaceAll(t.Name(), "/", "_")) }
+
+// bpftoolLoad loads the only program of a file through libbpf and returns where
+// it is pinned. It skips the test if there is no bpftool.
+func bpftoolLoad(t *testing.T, f *File) (pin string) {
 	if _, err := os.Stat(bpftoolPath); errors.Is(err, fs.ErrNotExist) {
 		t.Skipf("SKIPPED: the rig was not given %s", bpftoolPath)
 	}
-	raw, err := Write(sample())
+	raw, err := Write(f)
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "sample.bpf.o")
 	require.NoError(t, os.WriteFile(path, raw, 0o644))
-	pin := "/sys/fs/bpf/object_sample"
+	pin = "/sys/fs/bpf/object_" + pinName(t)
 	out, err := exec.Command(bpftoolPath, "prog", "load", path, pin).CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	defer os.Remove(pin)
+	t.Cleanup(func() { os.Remove(pin) })
 	t.Logf("bpftool prog load: %s", out)
+	return pin
+}
 
-	out, err = exec.Command(bpftoolPath, "prog", "dump", "xlated", "pinned", pin, "linum").CombinedOutput()
+// TestLoadedByLibbpf: bpftool, and so libbpf, loads the same file, and the
+// program that it made denies the same.
+func TestLoadedByLibbpf(t *testing.T) {
+	pin := bpftoolLoad(t, sample())
+	out, err := exec.Command(bpftoolPath, "prog", "dump", "xlated", "pinned", pin, "linum").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, string(out), "; "+ruleText+" [file:sample.snp line_num:3 line_col:31]")
 	require.Contains(t, string(out), "add_weight")
@@ -274,22 +282,211 @@ func TestAtomicsRun(t *testing.T) {
 		exit(),
 	})
 	coll := loadInto(t, parse(t, f))
-	rd, err := ringbuf.NewReader(coll.Maps["events"])
+	got := words(t, coll.Programs["sample_file_open"], coll.Maps["events"])
+	require.Len(t, got, len(want)*2)
+	for i, w := range want {
+		require.Equal(t, w, result{mem: got[2*i], reg: got[2*i+1]}, names[i])
+	}
+}
+
+// each runs a test once per loader. run returns the only program of the file and
+// the ring buffer "events" that the loader made for it.
+func each(t *testing.T, test func(t *testing.T, run func(*File) (*ebpf.Program, *ebpf.Map))) {
+	t.Run("library", func(t *testing.T) {
+		test(t, func(f *File) (*ebpf.Program, *ebpf.Map) {
+			coll := loadInto(t, parse(t, f))
+			return coll.Programs[f.Programs[0].Name], coll.Maps["events"]
+		})
+	})
+	t.Run("libbpf", func(t *testing.T) {
+		test(t, func(f *File) (*ebpf.Program, *ebpf.Map) {
+			p, err := ebpf.LoadPinnedProgram(bpftoolLoad(t, f), nil)
+			require.NoError(t, err)
+			t.Cleanup(func() { p.Close() })
+			info, err := p.Info()
+			require.NoError(t, err)
+			ids, _ := info.MapIDs()
+			for _, id := range ids {
+				m, err := ebpf.NewMapFromID(id)
+				require.NoError(t, err)
+				t.Cleanup(func() { m.Close() })
+				if m.Type() == ebpf.RingBuf {
+					return p, m
+				}
+			}
+			t.Fatal("the program has no ring buffer")
+			return nil, nil
+		})
+	})
+}
+
+// report makes a program of the sample that stores n words at the bottom of its
+// stack, fills them by the code and sends them. words are what arrives when a
+// file is opened.
+func report(f *File, n int, code func(word int32) []Insn) *File {
+	var body []Insn
+	for i := range n {
+		body = append(body, code(int32(i))...)
+	}
+	body[0].Line = Line{Line: 1, Col: 1, Text: "policy sample"}
+	f.Programs[0].Code = join(body, []Insn{
+		address(1, Ref{Kind: RefMap, Name: "events"}),
+		aluReg(OpMov, 2, 10),
+		alu(OpAdd, 2, int64(-8*n)),
+		alu(OpMov, 3, int64(8*n)),
+		alu(OpMov, 4, 0),
+		helper(helperRingOut),
+		alu(OpMov, 0, 0),
+		exit(),
+	})
+	return f
+}
+
+func words(t *testing.T, p *ebpf.Program, events *ebpf.Map) (got []uint64) {
+	rd, err := ringbuf.NewReader(events)
 	require.NoError(t, err)
 	defer rd.Close()
-	l := attach(t, coll.Programs["sample_file_open"])
+	l := attach(t, p)
 	_, err = os.ReadFile("/proc/self/status")
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
 	rd.SetDeadline(time.Now().Add(10 * time.Second))
 	rec, err := rd.Read()
 	require.NoError(t, err)
-	require.Len(t, rec.RawSample, len(want)*16)
-	for i, w := range want {
-		b := rec.RawSample[i*16:]
-		got := result{mem: binary.LittleEndian.Uint64(b), reg: binary.LittleEndian.Uint64(b[8:])}
-		require.Equal(t, w, got, names[i])
+	for b := rec.RawSample; len(b) >= 8; b = b[8:] {
+		got = append(got, binary.LittleEndian.Uint64(b))
 	}
+	return got
+}
+
+// TestEveryCoreKindResolves compares what the loaders put into the code with the
+// kernel's own BTF.
+func TestEveryCoreKindResolves(t *testing.T) {
+	kernel, err := btf.LoadKernelSpec()
+	require.NoError(t, err)
+	var task *btf.Struct
+	require.NoError(t, kernel.TypeByName("task_struct", &task))
+	id, err := kernel.TypeID(task)
+	require.NoError(t, err)
+	var cred btf.Member
+	for _, m := range task.Members {
+		if m.Name == "cred" {
+			cred = m
+		}
+	}
+	require.NotZero(t, cred.Offset)
+
+	fields := []struct {
+		core CoreField
+		want uint64
+	}{
+		{CoreField{Kind: FieldOffset, Struct: "task_struct", Path: []string{"cred"}}, uint64(cred.Offset.Bytes())},
+		{CoreField{Kind: FieldOffset, Struct: "task_struct", Path: []string{"comm", "3"}}, 3},
+		{CoreField{Kind: FieldSize, Struct: "task_struct", Path: []string{"comm"}}, 16},
+		{CoreField{Kind: FieldSize, Struct: "task_struct", Path: []string{"cred"}}, 8},
+		{CoreField{Kind: FieldExists, Struct: "task_struct", Path: []string{"cred"}}, 1},
+		{CoreField{Kind: FieldExists, Struct: "task_struct", Path: []string{"no_such_member"}}, 0},
+		{CoreField{Kind: TypeExists, Struct: "task_struct"}, 1},
+		{CoreField{Kind: TypeExists, Struct: "task_struct___old"}, 1},
+		{CoreField{Kind: TypeExists, Struct: "no_such_struct"}, 0},
+		{CoreField{Kind: TypeSize, Struct: "task_struct"}, uint64(task.Size)},
+		{CoreField{Kind: TypeID, Struct: "task_struct"}, uint64(id)},
+	}
+	for _, m := range task.Members {
+		if m.Name == "comm" {
+			fields[1].want += uint64(m.Offset.Bytes())
+		}
+	}
+	each(t, func(t *testing.T, run func(*File) (*ebpf.Program, *ebpf.Map)) {
+		f := sample()
+		f.Structs = []Struct{
+			{Name: "task_struct", Members: []Member{
+				{Name: "comm", Type: ArrayOf(Uint(1), 16)}, {Name: "cred", Type: PointerTo("cred")}, {Name: "no_such_member", Type: Uint(8)},
+			}},
+			{Name: "task_struct___old", Members: []Member{{Name: "cred", Type: PointerTo("cred")}}},
+			{Name: "no_such_struct"},
+		}
+		// Each twice: in a move and in a 64-bit immediate load.
+		n := 2 * len(fields)
+		p, events := run(report(f, n, func(i int32) []Insn {
+			in := []Insn{alu(OpMov, 1, 0), {Op: OpLddw, Dst: 1}}[i%2]
+			in.Core = &fields[i/2].core
+			return []Insn{in, store(SizeDW, 10, 1, int32(-8*n)+8*i)}
+		}))
+		got := words(t, p, events)
+		require.Len(t, got, n)
+		for i := range got {
+			require.Equal(t, fields[i/2].want, got[i], "kind %d, %s", fields[i/2].core.Kind, &fields[i/2].core)
+		}
+	})
+}
+
+// TestStructReadAsWhole: kernel_cap_t is a struct with one member on 6.12 and
+// with another on 6.1. A description of the same size serves both.
+func TestStructReadAsWhole(t *testing.T) {
+	status, err := os.ReadFile("/proc/self/status")
+	require.NoError(t, err)
+	_, caps, ok := strings.Cut(string(status), "\nCapEff:\t")
+	require.True(t, ok)
+	want, err := strconv.ParseUint(caps[:16], 16, 64)
+	require.NoError(t, err)
+	require.NotZero(t, want)
+	each(t, func(t *testing.T, run func(*File) (*ebpf.Program, *ebpf.Map)) {
+		f := sample()
+		f.Structs[1].Members = append(f.Structs[1].Members, Member{Name: "cap_effective", Type: Embedded("kernel_cap_t")})
+		f.Structs = append(f.Structs, Struct{Name: "kernel_cap_t", Members: []Member{{Name: "val", Type: Uint(8)}}})
+		p, events := run(report(f, 1, func(int32) []Insn {
+			return []Insn{
+				helper(helperTaskBTF),
+				loadField(SizeDW, 1, 0, "task_struct", "cred"),
+				loadField(SizeDW, 1, 1, "cred", "cap_effective"),
+				store(SizeDW, 10, 1, -8),
+			}
+		}))
+		require.Equal(t, []uint64{want}, words(t, p, events))
+	})
+}
+
+// TestLargeTableAndGlobalFunction: the last byte of a table of 8 MiB, read by a
+// function that the verifier checks on its own.
+func TestLargeTableAndGlobalFunction(t *testing.T) {
+	each(t, func(t *testing.T, run func(*File) (*ebpf.Program, *ebpf.Map)) {
+		f := sample()
+		data := make([]byte, 8<<20)
+		data[len(data)-1] = 77
+		f.Tables = append(f.Tables, Table{Name: "large", Data: data})
+		f.Subprograms = append(f.Subprograms, Func{
+			Name: "last", Linkage: btf.GlobalFunc, Return: intType(4, true),
+			Params: []btf.FuncParam{{Name: "plus", Type: intType(4, false)}},
+			Code: at(1, 1, "policy sample",
+				address(2, Ref{Kind: RefTable, Name: "large", Offset: 8<<20 - 1}),
+				load(SizeB, 0, 2, 0),
+				aluReg(OpAdd, 0, 1),
+				exit(),
+			),
+		})
+		p, events := run(report(f, 1, func(int32) []Insn {
+			return []Insn{alu(OpMov, 1, 5), callFunc("last"), store(SizeDW, 10, 0, -8)}
+		}))
+		require.Equal(t, []uint64{82}, words(t, p, events))
+	})
+}
+
+// TestWeakKfuncMayBeMissing: the program loads where the call is not reached.
+func TestWeakKfuncMayBeMissing(t *testing.T) {
+	each(t, func(t *testing.T, run func(*File) (*ebpf.Program, *ebpf.Map)) {
+		f := sample()
+		f.Kfuncs = []Kfunc{{Name: "snappy_no_such_kfunc", Return: intType(4, true), Weak: true}}
+		p, events := run(report(f, 1, func(int32) []Insn {
+			return []Insn{
+				storeImm(SizeDW, 10, -8, 9),
+				alu(OpMov, 0, 0),
+				jump(OpJeq, 0, 0, 1),
+				{Op: ClassJMP | OpCall, Ref: Ref{Kind: RefKfunc, Name: "snappy_no_such_kfunc"}},
+			}
+		}))
+		require.Equal(t, []uint64{9}, words(t, p, events))
+	})
 }
 
 // TestKfuncLoads: a declared kernel function is found and called.
@@ -314,4 +511,5 @@ func TestKfuncLoads(t *testing.T) {
 		exit(),
 	)
 	loadInto(t, parse(t, f))
+	bpftoolLoad(t, f)
 }

@@ -1,5 +1,8 @@
 package object
 
+// Tests that need no kernel have the build constraint !kernel: in an emulated
+// machine they would take a minute and say nothing new.
+
 import "github.com/cilium/ebpf/btf"
 
 // The sample: a file_open program that denies opens by uid 4242, counts them in

@@ -18,8 +18,12 @@ import (
 	"github.com/snappy-policy/snappy/internal/vmtest/guest"
 )
 
-// consoleTail is how many lines of the console an error shows.
-const consoleTail = 30
+// How much of the console an error shows: lines from the first sign of trouble
+// on, and lines at the end.
+const (
+	consoleTrouble = 40
+	consoleTail    = 15
+)
 
 // machine is one run of QEMU.
 type machine struct {
@@ -27,6 +31,7 @@ type machine struct {
 	kernel   *Kernel
 	dir      string
 	payloads []Payload
+	started  bool // the first payload has started
 }
 
 func (m *machine) initramfs() string { return filepath.Join(m.dir, "initramfs.gz") }
@@ -56,7 +61,24 @@ func (m *machine) args() []string {
 	return append(args, "-append", strings.Join(append(kargs, c.Append...), " "))
 }
 
-// boot runs the machine to its end.
+// maxBoots is how often a machine is booted that dies before the first payload
+// starts. QEMU's emulation of self-modifying code now and then trips a booting
+// kernel ("Oops: int3"), which says nothing about the payloads.
+const maxBoots = 3
+
+// run boots the machine, again if it dies in booting, and runs it to its end.
+func (m *machine) run(ctx context.Context) (*Result, error) {
+	for n := 1; ; n++ {
+		res, err := m.boot(ctx)
+		var died *NoTrailerError
+		if m.started || n == maxBoots || !errors.As(err, &died) || !died.guestDied {
+			return res, err
+		}
+		fmt.Fprintf(m.cfg.Log, "vmtest: WARNING: the kernel died in booting; trying again\n%v\n", err)
+	}
+}
+
+// boot runs the machine once.
 func (m *machine) boot(ctx context.Context) (*Result, error) {
 	for _, f := range []string{m.console(), m.results()} {
 		if err := os.WriteFile(f, nil, 0o600); err != nil {
@@ -98,7 +120,7 @@ func (m *machine) boot(ctx context.Context) (*Result, error) {
 	}
 	if len(res.Exits) != len(m.payloads) {
 		cause := fmt.Errorf("init gave up with code %d after %d of %d payloads", code, len(res.Exits), len(m.payloads))
-		return nil, &NoTrailerError{cause, res.Exits, tail(string(console), consoleTail)}
+		return nil, &NoTrailerError{Cause: cause, Exits: res.Exits, Console: excerpt(string(console))}
 	}
 	if code != res.Code() {
 		return nil, fmt.Errorf("trailer says %d, but the payloads say %d", code, res.Code())
@@ -120,7 +142,10 @@ func (m *machine) failure(ctx context.Context, readErr, runErr error, qemuErr, c
 	if s := strings.TrimSpace(qemuErr); s != "" {
 		cause = fmt.Errorf("%w: %s", cause, s)
 	}
-	return &NoTrailerError{cause, exits, tail(console, consoleTail)}
+	return &NoTrailerError{
+		Cause: cause, Exits: exits, Console: excerpt(console),
+		guestDied: runErr == nil && readErr == guest.ErrNoTrailer,
+	}
 }
 
 // follow reads the result port while the machine runs.
@@ -131,6 +156,13 @@ func (m *machine) follow(res *Result, exited <-chan struct{}) (int, error) {
 	}
 	defer f.Close()
 	return guest.Read(&tailReader{f, exited, false}, guest.Handler{
+		Start: func(i int) error {
+			if i != len(res.Exits) || i >= len(m.payloads) {
+				return fmt.Errorf("start of payload %d while %d runs", i, len(res.Exits))
+			}
+			m.started = true
+			return nil
+		},
 		Output: func(i, stream int, data []byte) error {
 			if i != len(res.Exits) || i >= len(m.payloads) {
 				return fmt.Errorf("output of payload %d while %d runs", i, len(res.Exits))
@@ -201,13 +233,29 @@ func kernelWarnings(console string) []string {
 	return found
 }
 
-// tail returns the last n lines without empty ones.
-func tail(text string, n int) string {
+var trouble = regexp.MustCompile(`Kernel panic|Oops|BUG:|BUG at |general protection|Out of memory|Initramfs unpacking failed|Failed to execute`)
+
+// excerpt picks the lines of the console that tell why a machine died: those
+// after the first sign of trouble, and the last ones.
+func excerpt(console string) string {
 	var lines []string
-	for line := range strings.Lines(text) {
+	first := -1
+	for line := range strings.Lines(console) {
 		if line = strings.TrimRight(line, "\r\n \t"); line != "" {
+			if first < 0 && trouble.MatchString(line) {
+				first = len(lines)
+			}
 			lines = append(lines, line)
 		}
 	}
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+	start := max(0, len(lines)-consoleTail)
+	if first < 0 || first >= start {
+		return strings.Join(lines[start:], "\n")
+	}
+	end := first + consoleTrouble
+	if end >= start {
+		return strings.Join(lines[first:], "\n")
+	}
+	shown := append(lines[first:end:end], fmt.Sprintf("[%d lines left out]", start-end))
+	return strings.Join(append(shown, lines[start:]...), "\n")
 }

@@ -36,7 +36,7 @@ func bootFake(t *testing.T, ctx context.Context, script string, cfg Config, payl
 	cfg.QEMU = fakeQEMU(t, script)
 	require.NoError(t, cfg.complete())
 	m := machine{cfg: cfg, kernel: &Kernel{Alias: "fake", Image: os.DevNull}, dir: t.TempDir(), payloads: payloads}
-	return m.boot(ctx)
+	return m.run(ctx)
 }
 
 func TestBootResult(t *testing.T) {
@@ -93,6 +93,7 @@ func TestBootFailures(t *testing.T) {
 		{"two codes", `printf 'RIG-END 0 1 0 ""\nRIG-RC 0\n' >>$out`, nil, []string{"trailer says 0, but the payloads say 1"}},
 		{"wrong order", `printf 'RIG-END 1 0 0 ""\nRIG-RC 0\n' >>$out`, nil, []string{"end of payload 1 while 0 runs"}},
 		{"unknown payload", `printf 'RIG-END 0 0 0 ""\nRIG-OUT 1 1 1\nx\n' >>$out`, nil, []string{"output of payload 1"}},
+		{"unknown start", `printf 'RIG-RUN 1\n' >>$out`, nil, []string{"start of payload 1 while 0 runs"}},
 		{"garbage", `echo garbage >>$out; exec sleep 1000`, nil, []string{"malformed frame"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -104,6 +105,34 @@ func TestBootFailures(t *testing.T) {
 			for _, s := range tc.text {
 				require.ErrorContains(t, err, s)
 			}
+		})
+	}
+}
+
+// A kernel that dies before any payload has started is booted again; after
+// that, its death is a result.
+func TestBootAgain(t *testing.T) {
+	for _, tc := range []struct {
+		name, script string
+		boots        int
+		good         bool
+	}{
+		{"good in the end", `[ $n = 3 ] && printf 'RIG-RUN 0\nRIG-END 0 0 0 ""\nRIG-RC 0\n' >>$out`, 3, true},
+		{"never good", `printf 'RIG-LOG "x"\n' >>$out`, 3, false},
+		{"payload started", `printf 'RIG-RUN 0\n' >>$out`, 1, false},
+		{"qemu fails", `exit 1`, 1, false},
+		{"init gives up", `printf 'RIG-RC 125\n' >>$out`, 1, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			count := filepath.Join(t.TempDir(), "count")
+			script := "echo x >>" + count + "\nn=$(wc -l <" + count + ")\n" + tc.script + "\ntrue\n"
+			var log bytes.Buffer
+			_, err := bootFake(t, t.Context(), script, Config{Log: &log}, Payload{})
+			require.Equal(t, tc.good, err == nil, "%v", err)
+			boots, readErr := os.ReadFile(count)
+			require.NoError(t, readErr)
+			require.Len(t, boots, 2*tc.boots)
+			require.Equal(t, tc.boots-1, strings.Count(log.String(), "died in booting"))
 		})
 	}
 }
@@ -157,7 +186,7 @@ func TestArguments(t *testing.T) {
 	}
 	t.Setenv("SNAPPY_VM_ACCEL", "")
 	plain := args(Config{})
-	require.Contains(t, plain, "-accel tcg -cpu max -smp 2 -m 1024 ")
+	require.Contains(t, plain, "-accel tcg,thread=single -cpu max -smp 2 -m 1024 ")
 	require.Contains(t, plain, "lsm=lockdown,capability,landlock,yama,bpf")
 	require.NotContains(t, plain, "icount")
 	full := args(Config{ICount: true, CPUs: 4, LSM: "bpf", Append: []string{"preempt=full", "x=y"}, Drives: []string{"/a,b"}})
@@ -197,9 +226,23 @@ func TestHostEnv(t *testing.T) {
 	require.Equal(t, "6.1", HostKernel())
 }
 
-func TestTail(t *testing.T) {
-	require.Equal(t, "b\nc", tail("a\r\nb\n\n \nc\n", 2))
-	require.Equal(t, "", tail("", 2))
+func TestExcerpt(t *testing.T) {
+	lines := func(from, to int) string {
+		var b strings.Builder
+		for i := from; i < to; i++ {
+			fmt.Fprintf(&b, "line %d\n", i)
+		}
+		return b.String()
+	}
+	trim := func(s string) string { return strings.TrimSuffix(s, "\n") }
+	require.Equal(t, "", excerpt(""))
+	require.Equal(t, "a\nb\nc", excerpt("a\r\nb\n\n \nc\n"))
+	require.Equal(t, trim(lines(100-consoleTail, 100)), excerpt(lines(0, 100)))
+	const panic = "Kernel panic - not syncing\n"
+	require.Equal(t, trim(panic+lines(0, 50)), excerpt(lines(0, 9)+panic+lines(0, 50)))
+	require.Equal(t, trim(lines(7, 20)+panic+"last"), excerpt(lines(0, 20)+panic+"last\n"))
+	require.Equal(t, trim(panic+lines(0, consoleTrouble-1)+fmt.Sprintf("[%d lines left out]\n", 101-consoleTrouble-consoleTail)+lines(100-consoleTail, 100)),
+		excerpt(lines(0, 9)+panic+lines(0, 100)))
 }
 
 func TestHostLock(t *testing.T) {

@@ -37,7 +37,11 @@ const (
 	DefaultCPUs    = 2
 	DefaultMemory  = 1024 // MiB
 	DefaultTimeout = 120 * time.Second
-	DefaultLSM     = "lockdown,capability,landlock,yama,bpf"
+	// DefaultAccel runs the guest's CPUs in turns on one thread. With a thread
+	// each, a CPU may meet an instruction that another is just patching, and
+	// the kernel patches itself whenever a BPF program is attached.
+	DefaultAccel = "tcg,thread=single"
+	DefaultLSM   = "lockdown,capability,landlock,yama,bpf"
 )
 
 // guestPath is the PATH of every payload.
@@ -71,6 +75,9 @@ type Config struct {
 	// Busybox copies the host's static busybox to /bin with a link for each
 	// of its applets.
 	Busybox bool
+	// Programs are programs of the host, by name or path, that are copied to
+	// the same place in the guest with the shared libraries they load.
+	Programs []string
 	// Files are copied into the guest. Folders go with all that is in them.
 	Files []File
 	// Modules are kernel modules, by name, to load before the first payload
@@ -83,7 +90,7 @@ type Config struct {
 	// is $SNAPPY_VM_TIMEOUT, or else DefaultTimeout.
 	Timeout time.Duration
 	QEMU    string    // program; empty is qemu-system-x86_64 from PATH
-	Accel   string    // accelerator; empty is $SNAPPY_VM_ACCEL, or else tcg
+	Accel   string    // accelerator; empty is $SNAPPY_VM_ACCEL, or else DefaultAccel
 	Log     io.Writer // remarks of the rig and of init; nil is os.Stderr
 }
 
@@ -143,6 +150,8 @@ type NoTrailerError struct {
 	Cause   error
 	Exits   []Exit // of the payloads that had ended before
 	Console string // last lines of the kernel's console
+
+	guestDied bool // by itself, while QEMU was well
 }
 
 func (e *NoTrailerError) Error() string {
@@ -212,7 +221,7 @@ func Run(ctx context.Context, cfg Config, payloads []Payload) (*Result, error) {
 		return nil, err
 	}
 	defer unlock()
-	return m.boot(ctx)
+	return m.run(ctx)
 }
 
 // complete checks the configuration and fills in the defaults.
@@ -236,9 +245,9 @@ func (c *Config) complete() error {
 		c.Accel = os.Getenv("SNAPPY_VM_ACCEL")
 	}
 	if c.Accel == "" {
-		c.Accel = "tcg"
+		c.Accel = DefaultAccel
 	}
-	if c.ICount && c.Accel != "tcg" {
+	if c.ICount && !strings.HasPrefix(c.Accel, "tcg") {
 		return fmt.Errorf("counting instructions needs the accelerator tcg, not %s", c.Accel)
 	}
 	if c.Timeout == 0 {

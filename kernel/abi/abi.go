@@ -35,7 +35,7 @@ const (
 // Sizes and limits.
 const (
 	MaxLayers   = 16    // policies in one namespace, its ancestors' included
-	MaxSpaces   = 16384 // namespaces at one time (one array entry each)
+	MaxSpaces   = 16384 // entries of MapSpaces, a power of two; entry 0 is never used
 	MaxSlots    = 4096  // loaded policies at one time
 	MaxHooks    = 64    // entries in Space.HookLayers
 	PathMax     = 4096  // longest path with its NUL
@@ -44,25 +44,31 @@ const (
 )
 
 // TaskRecord is the value of MapTasks: what the kernel remembers of a thread.
-// Absent, or Space == 0: the thread is in no namespace.
+// Absent, or ID == 0: the thread is in no namespace.
+//
+// Membership is a single word, because other processors read the record while
+// it is written: a task iterator moves a thread that runs, and a fork copies.
 type TaskRecord struct {
-	Space        uint32 // index into MapSpaces; 0 = none
-	PendingSpace uint32 // becomes Space at the next exec; 0 = none
-	ID           uint64 // the namespace's id; must equal Space.ID, else every event is denied
-	PendingID    uint64
-	Layer        uint32 // the layer that is being evaluated, written by the dispatcher
-	_            uint32
-	_            [4]uint64
+	_ uint64
+	// ID is the namespace's id. Its entry of MapSpaces is SpaceIndex(ID); that
+	// entry's ID must be equal, else every event is denied.
+	ID        uint64
+	PendingID uint64 // becomes ID at the next exec; 0 = none
+	Layer     uint32 // the layer that is being evaluated, written by the dispatcher
+	_         uint32
+	_         [4]uint64
 }
+
+// SpaceIndex is the entry of MapSpaces that holds the namespace id. Ids count
+// up and skip those whose entry is in use, or is entry 0.
+func SpaceIndex(id uint64) uint32 { return uint32(id % MaxSpaces) }
 
 // Offsets in TaskRecord.
 const (
-	TaskSpace        = 0
-	TaskPendingSpace = 4
-	TaskID           = 8
-	TaskPendingID    = 16
-	TaskLayer        = 24
-	TaskRecordSize   = 64
+	TaskID         = 8
+	TaskPendingID  = 16
+	TaskLayer      = 24
+	TaskRecordSize = 64
 )
 
 // Space is a policy namespace's record, an entry of MapSpaces.
@@ -100,6 +106,9 @@ type Scratch struct {
 	// zero bytes behind the NUL, so that 8 bytes can be read at any position of the string.
 	Path [2][PathBuffer]byte
 	Work [2][PathBuffer]byte // for building a path from its end
+	// Walk and Seqs are the state of a path walk; compiler/rt knows their layout.
+	Walk [ScratchWalkWords]uint64
+	Seqs [ScratchSeqsMax]uint32
 }
 
 // Offsets in Scratch.
@@ -109,9 +118,14 @@ const (
 	ScratchPath0    = 64
 	ScratchPath1    = ScratchPath0 + PathBuffer
 	ScratchWork     = ScratchPath1 + PathBuffer
-	ScratchSize     = ScratchWork + 2*PathBuffer
+	ScratchWalk     = ScratchWork + 2*PathBuffer
+	ScratchSeqs     = ScratchWalk + 8*ScratchWalkWords
+	ScratchSize     = ScratchSeqs + 4*ScratchSeqsMax
 	PathPad         = 8
-	PathUnresolved  = 0xffffffff
+	// ScratchSeqsMax is one entry for each component that a path may have.
+	ScratchSeqsMax   = PathMax / 2
+	ScratchWalkWords = 20
+	PathUnresolved   = 0xffffffff
 )
 
 // Config is the content of TableConfig.

@@ -30,11 +30,15 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var noSkips summary.NoSkips
 	fs := flag.NewFlagSet("testsum", flag.ContinueOnError)
 	fs.SetOutput(stderr)
+	progress := fs.Bool("progress", false, "print a line for each package as it ends")
 	fs.Var(&noSkips, "no-skips", "make skips failures; -no-skips=a,b only under these labels")
 	if err := fs.Parse(args); err != nil {
 		return 2
 	}
 	sum := summary.Summary{Trim: "github.com/snappy-policy/snappy/"}
+	if *progress {
+		sum.Progress = stdout
+	}
 	readErr := read(&sum, fs.Args(), stdin)
 	if err := sum.Print(stdout); err != nil {
 		fmt.Fprintf(stderr, "testsum: %v\n", err)

@@ -37,6 +37,8 @@ func TestStandardInput(t *testing.T) {
 	code, out, _ := testsum(t, good)
 	require.Equal(t, 0, code)
 	require.True(t, strings.HasSuffix(out, "\n1 passed, 0 failed, 0 skipped\n"), out)
+	_, out, _ = testsum(t, good, "-progress")
+	require.True(t, strings.HasPrefix(out, "host  ok   p 0.0s\n"), out)
 	code, out, _ = testsum(t, "")
 	require.Equal(t, 1, code, "nothing ran")
 	require.True(t, strings.HasSuffix(out, "\n0 passed, 1 failed, 0 skipped\n"), out)

@@ -14,6 +14,7 @@ import (
 // The stream on the result port is a sequence of frames, each opened by a
 // line of its own:
 //
+//	RIG-RUN <payload>                       the payload starts now
 //	RIG-OUT <payload> <fd> <bytes>          then so many bytes and a newline
 //	RIG-END <payload> <code> <ms> <quoted reason>
 //	RIG-LOG <quoted text>
@@ -54,6 +55,11 @@ func (w *Writer) write(b []byte) error {
 	return err
 }
 
+// Start sends that a payload is about to start.
+func (w *Writer) Start(payload int) error {
+	return w.write(fmt.Appendf(nil, "RIG-RUN %d\n", payload))
+}
+
 // Output sends what a payload printed on stream (Stdout or Stderr).
 func (w *Writer) Output(payload, stream int, data []byte) error {
 	for len(data) > 0 {
@@ -90,6 +96,7 @@ var ErrNoTrailer = errors.New("no RIG-RC trailer from the guest")
 // Handler receives frames in the order in which they were sent. A nil function
 // ignores its frames. An error stops the reading and is returned.
 type Handler struct {
+	Start  func(payload int) error
 	Output func(payload, stream int, data []byte) error // data is valid during the call only
 	End    func(payload int, e End) error
 	Log    func(text string) error
@@ -117,6 +124,16 @@ func Read(r io.Reader, h Handler) (int, error) {
 				return 0, malformed(line)
 			}
 			return code, nil
+		case "RIG-RUN":
+			n, ok := numbers(f[1], 1)
+			if !ok {
+				return 0, malformed(line)
+			}
+			if h.Start != nil {
+				if err := h.Start(n[0]); err != nil {
+					return 0, err
+				}
+			}
 		case "RIG-OUT":
 			n, ok := numbers(f[1], 3)
 			if !ok || n[1] != Stdout && n[1] != Stderr || n[2] < 1 || n[2] > MaxChunk {

@@ -19,6 +19,7 @@ func record(lines *[]string) Handler {
 		return nil
 	}
 	return Handler{
+		Start:  func(p int) error { return add("start %d", p) },
 		Output: func(p, s int, d []byte) error { return add("out %d %d %q", p, s, d) },
 		End:    func(p int, e End) error { return add("end %d %+v", p, e) },
 		Log:    func(s string) error { return add("log %q", s) },
@@ -29,6 +30,7 @@ func TestFramesRoundTrip(t *testing.T) {
 	var b bytes.Buffer
 	w := NewWriter(&b)
 	require.NoError(t, w.Log("a %s", "line\nbreak"))
+	require.NoError(t, w.Start(0))
 	require.NoError(t, w.Output(0, Stdout, []byte("no newline")))
 	require.NoError(t, w.Output(0, Stderr, []byte("RIG-RC 0\n\x00\xff")))
 	require.NoError(t, w.Output(0, Stdout, nil))
@@ -43,6 +45,7 @@ func TestFramesRoundTrip(t *testing.T) {
 	require.Equal(t, 3, code)
 	require.Equal(t, []string{
 		`log "a line\nbreak"`,
+		`start 0`,
 		`out 0 1 "no newline"`,
 		`out 0 2 "RIG-RC 0\n\x00\xff"`,
 		`end 0 {Code:0 Elapsed:0s Reason:}`,
@@ -88,7 +91,7 @@ func TestMalformedFrames(t *testing.T) {
 	for _, s := range []string{
 		"\n", "hello\n", "RIG-RC\n", "RIG-RC x\n", "RIG-RC -1\n", "RIG-RC 256\n", "RIG-RC 0 0\n",
 		"RIG-OUT 0 1\n", "RIG-OUT 0 3 1\nx\n", "RIG-OUT 0 1 0\n\n", "RIG-OUT 0 1 99999999\n", "RIG-OUT -1 1 1\nx\n", "RIG-OUT 0 1 1\nxx\n",
-		"RIG-END 0 0 0\n", "RIG-END 0 0 \"\"\n", "RIG-END 0 300 0 \"\"\n", "RIG-END 0 0 0 \"\n", "RIG-LOG text\n", "RIG-NEW 1\n",
+		"RIG-END 0 0 0\n", "RIG-END 0 0 \"\"\n", "RIG-END 0 300 0 \"\"\n", "RIG-END 0 0 0 \"\n", "RIG-LOG text\n", "RIG-NEW 1\n", "RIG-RUN\n", "RIG-RUN x\n", "RIG-RUN 0 0\n",
 	} {
 		_, err := Read(strings.NewReader(s+"RIG-RC 0\n"), Handler{})
 		require.Error(t, err, "%q", s)

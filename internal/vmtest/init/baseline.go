@@ -49,9 +49,8 @@ func (b *baseline) restore() error {
 
 func (b *baseline) restoreMounts() error {
 	for _, v := range volatile {
-		// MNT_DETACH takes the mounts below along.
-		if err := syscall.Unmount(v.dst, syscall.MNT_DETACH); err != nil && err != syscall.EINVAL {
-			return fmt.Errorf("unmount %s: %w", v.dst, err)
+		if err := unmountAll(v.dst); err != nil {
+			return err
 		}
 		if err := mount(v.src, v.dst, v.typ, v.data); err != nil {
 			return err
@@ -79,6 +78,20 @@ func (b *baseline) restoreMounts() error {
 		return fmt.Errorf("mounts removed by the payload: %s", strings.Join(left, " "))
 	}
 	return nil
+}
+
+// unmountAll unmounts whatever is stacked on a mount point, with the mounts
+// below it.
+func unmountAll(point string) error {
+	for {
+		err := syscall.Unmount(point, syscall.MNT_DETACH)
+		if err == syscall.EINVAL { // no mount point any more
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("unmount %s: %w", point, err)
+		}
+	}
 }
 
 // mountPoints lists the mount points in the order of mounting.

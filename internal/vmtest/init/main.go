@@ -68,6 +68,7 @@ func setUp(w *guest.Writer, code *int) error {
 	}
 	*code = 0
 	for i, p := range plan.Payloads {
+		w.Start(i)
 		end := run(w, i, p)
 		if err := base.restore(); err != nil {
 			w.Log("after payload %d: %v", i, err)

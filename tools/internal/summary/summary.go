@@ -87,7 +87,10 @@ type node struct {
 // Summary collects events. The zero value is ready to use.
 type Summary struct {
 	// Trim is cut off the front of package names when printing.
-	Trim   string
+	Trim string
+	// Progress, if not nil, gets a line for each package that ends.
+	Progress io.Writer
+
 	labels []string
 	nodes  map[key]*node
 	order  []*node
@@ -154,6 +157,7 @@ func (s *Summary) Add(e Event) {
 		s.nodes[k] = n
 		s.order = append(s.order, n)
 	}
+	s.progress(e)
 	switch e.Action {
 	case "output":
 		n.output.WriteString(e.Output)
@@ -166,6 +170,22 @@ func (s *Summary) Add(e Event) {
 		n.build = e.FailedBuild
 	case "skip":
 		n.outcome = Skipped
+	}
+}
+
+func (s *Summary) progress(e Event) {
+	if s.Progress == nil || e.Test != "" {
+		return
+	}
+	seconds := 0.0
+	if e.Elapsed != nil {
+		seconds = *e.Elapsed
+	}
+	switch e.Action {
+	case "pass":
+		fmt.Fprintf(s.Progress, "%-5s ok   %s %.1fs\n", e.Label, strings.TrimPrefix(e.Package, s.Trim), seconds)
+	case "fail":
+		fmt.Fprintf(s.Progress, "%-5s FAIL %s %.1fs\n", e.Label, strings.TrimPrefix(e.Package, s.Trim), seconds)
 	}
 }
 

@@ -1,0 +1,135 @@
+package core
+
+import (
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
+
+	"github.com/snappy-policy/snappy/kernel/abi"
+)
+
+// Values of the kernel's user API (include/uapi/linux/bpf.h, asm-generic/errno-base.h).
+const (
+	storageCreate = 1 // BPF_LOCAL_STORAGE_GET_F_CREATE
+	eperm         = 1
+	enomem        = 12
+)
+
+const license = "GPL" // the helpers for task storage are GPL-only
+
+// storeWord is a 64-bit store of a constant; asm.StoreImm refuses that size.
+func storeWord(dst asm.Register, off int16, v int64) asm.Instruction {
+	in := asm.StoreImm(dst, off, v, asm.Word)
+	in.OpCode = in.OpCode.SetSize(asm.DWord)
+	return in
+}
+
+// loadMap puts the address of the named map into dst.
+func loadMap(dst asm.Register, name string) asm.Instruction {
+	return asm.LoadMapPtr(dst, 0).WithReference(name)
+}
+
+func join(parts ...asm.Instructions) asm.Instructions {
+	var out asm.Instructions
+	for _, p := range parts {
+		out = append(out, p...)
+	}
+	return out
+}
+
+// function marks the first instruction of a function. The kernel wants BTF for
+// every function as soon as there is more than one.
+func function(name string, body asm.Instructions, params ...btf.FuncParam) asm.Instructions {
+	integer := &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}
+	body[0] = btf.WithFuncMetadata(body[0].WithSymbol(name),
+		&btf.Func{Name: name, Linkage: btf.StaticFunc, Type: &btf.FuncProto{Return: integer, Params: params}})
+	return body
+}
+
+func pointer(name string) btf.FuncParam {
+	return btf.FuncParam{Name: name, Type: &btf.Pointer{Target: (*btf.Void)(nil)}}
+}
+
+func number(name string) btf.FuncParam {
+	return btf.FuncParam{Name: name, Type: &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}}
+}
+
+// record looks up the current task's record: R0 = it; jumps to none if there
+// is none, to busy if it exists but cannot be had. Clobbers R0 to R5, scratch (a
+// register that survives calls) and the 8 bytes of stack at slot.
+func (k *Kernel) record(scratch asm.Register, slot int16, none, busy string) asm.Instructions {
+	in := asm.Instructions{asm.FnGetCurrentTaskBtf.Call()}
+	if k.storage >= 0 {
+		in = append(in,
+			asm.LoadMem(asm.R2, asm.R0, k.storage, asm.DWord),
+			asm.JEq.Imm(asm.R2, 0, none))
+	}
+	in = append(in, asm.Mov.Reg(asm.R2, asm.R0))
+	return join(in, k.storageGet(asm.R0, scratch, slot, 0, none, busy))
+}
+
+// storageGet looks up the record of the task in R2: R0 = it. Else it jumps as
+// record does; with storageCreate, none means that there is no memory. keep is
+// the register R2 was copied from.
+func (k *Kernel) storageGet(keep, scratch asm.Register, slot int16, flags int32, none, busy string) asm.Instructions {
+	var in asm.Instructions
+	if k.busy {
+		in = append(in, asm.Mov.Reg(scratch, keep))
+	}
+	in = append(in,
+		loadMap(asm.R1, abi.MapTasks),
+		asm.Mov.Imm(asm.R3, 0),
+		asm.Mov.Imm(asm.R4, flags),
+		asm.FnTaskStorageGet.Call())
+	if !k.busy {
+		return append(in, asm.JEq.Imm(asm.R0, 0, none))
+	}
+	found := "found_" + none
+	in = append(in, asm.JNE.Imm(asm.R0, 0, found))
+	in = join(in, k.present(scratch, slot, none, busy))
+	return append(in, nop().WithSymbol(found))
+}
+
+// nop carries a label.
+func nop() asm.Instruction { return asm.Mov.Reg(asm.R0, asm.R0) }
+
+// elements bounds the search of a task's storage: one element per map that the
+// task is in, so this many users of task storage on one host. Beyond it the
+// answer is busy.
+const elements = 32
+
+// present searches the storage of the task in register task without the helper:
+// jumps to none if the task has no record, else to busy. Only for kernels on which
+// the helper may refuse. The list is under RCU, and LSM programs and iterators
+// run under its read lock: an element may be stale but not garbage; loads
+// through BTF pointers and bpf_probe_read_kernel do not fault. Clobbers task and
+// the 8 bytes of stack at slot.
+func (k *Kernel) present(task asm.Register, slot int16, none, busy string) asm.Instructions {
+	node := task
+	in := asm.Instructions{
+		asm.LoadMem(asm.R1, task, k.storage, asm.DWord),
+		asm.JEq.Imm(asm.R1, 0, none),
+		asm.LoadMem(node, asm.R1, k.walk.first, asm.DWord),
+	}
+	for range elements {
+		in = append(in,
+			asm.JEq.Imm(node, 0, none),
+			// container_of(node, struct bpf_local_storage_elem, snode)->sdata.smap
+			asm.Mov.Reg(asm.R1, asm.RFP),
+			asm.Add.Imm(asm.R1, int32(slot)),
+			asm.Mov.Imm(asm.R2, 8),
+			asm.Mov.Reg(asm.R3, node),
+			asm.Add.Imm(asm.R3, int32(k.walk.smap-k.walk.node)),
+			asm.FnProbeReadKernel.Call(),
+			asm.JNE.Imm(asm.R0, 0, busy),
+			asm.LoadMem(asm.R2, asm.RFP, slot, asm.DWord),
+			loadMap(asm.R3, abi.MapTasks),
+			asm.JEq.Reg(asm.R2, asm.R3, busy),
+			asm.LoadMem(node, node, k.walk.next, asm.DWord))
+	}
+	return append(in, asm.Ja.Label(busy))
+}
+
+func lsm(name, hookName string, in asm.Instructions) *ebpf.ProgramSpec {
+	return &ebpf.ProgramSpec{Name: name, Type: ebpf.LSM, AttachType: ebpf.AttachLSMMac, AttachTo: hookName, License: license, Instructions: in}
+}

@@ -1,0 +1,199 @@
+package core
+
+import (
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+
+	"github.com/snappy-policy/snappy/kernel/abi"
+	"github.com/snappy-policy/snappy/kernel/hook"
+)
+
+// slotsMap is how programs and specifications name the prog array of their
+// hook; in the kernel, names have no more than 15 bytes.
+const slotsMap = "snp_slots"
+
+// Registers of the dispatcher that survive calls.
+const (
+	regCtx   = asm.R6
+	regTask  = asm.R7 // the task record
+	regMask  = asm.R8 // a bit for each layer that has a program at this hook
+	regSpace = asm.R9
+)
+
+// Dispatcher is the program that is attached to an LSM hook:
+//
+//	rec = task_storage_get(snp_tasks, current)
+//	if !rec || !rec->ID                   return 0
+//	space = snp_spaces[rec->ID % MaxSpaces]
+//	if space->ID != rec->ID               report(ReasonBroken), return -EPERM
+//	for each bit i of space->HookLayers[hook], from 0 up
+//		rec->Layer = i
+//		r = call(ctx, space->Slots[i])    // a tail call in a function of its own
+//		if r > 0 (nothing in the slot)    report(ReasonNoPolicy), return -EPERM
+//		if r < -4095                      report(ReasonBroken), return -EPERM
+//		if r                              return r
+//	return 0
+//
+// It names three maps: abi.MapTasks, abi.MapSpaces and, as snp_slots, the prog
+// array of its hook; to report, abi.MapEvents and abi.MapCounters.
+func (k *Kernel) Dispatcher(h *hook.Hook) (*ebpf.ProgramSpec, error) {
+	if h.Number >= abi.MaxHooks {
+		return nil, fmt.Errorf("hook %s: number %d is beyond the %d of a namespace record", h.Name, h.Number, abi.MaxHooks)
+	}
+	const key, walkSlot = -8, -16
+	main := join(
+		asm.Instructions{asm.Mov.Reg(regCtx, asm.R1)},
+		k.record(regTask, walkSlot, "allow", "busy"),
+		asm.Instructions{
+			asm.LoadMem(asm.R1, asm.R0, abi.TaskID, asm.DWord),
+			asm.JEq.Imm(asm.R1, 0, "allow"),
+			asm.Mov.Reg(regTask, asm.R0),
+			asm.Mov.Reg(regMask, asm.R1), // the id, until the check
+			asm.And.Imm(asm.R1, abi.MaxSpaces-1),
+			asm.StoreMem(asm.RFP, key, asm.R1, asm.Word),
+			asm.Mov.Reg(asm.R2, asm.RFP),
+			asm.Add.Imm(asm.R2, key),
+			loadMap(asm.R1, abi.MapSpaces),
+			asm.FnMapLookupElem.Call(),
+			asm.JEq.Imm(asm.R0, 0, "broken"),
+			asm.LoadMem(asm.R1, asm.R0, abi.SpaceID, asm.DWord),
+			asm.JNE.Reg(asm.R1, regMask, "broken"),
+			asm.LoadMem(regMask, asm.R0, int16(abi.SpaceHookLayers+2*h.Number), asm.Half),
+			asm.JEq.Imm(regMask, 0, "allow"),
+			asm.Mov.Reg(regSpace, asm.R0),
+		},
+		layers(),
+		asm.Instructions{
+			asm.Mov.Imm(asm.R0, 0).WithSymbol("allow"),
+			asm.Return(),
+			asm.JSGT.Imm(asm.R0, 0, "missing").WithSymbol("verdict"),
+			asm.JSLT.Imm(asm.R0, -4095, "broken"), // MAX_ERRNO
+			asm.Return(),
+			asm.Mov.Imm(asm.R1, abi.ReasonNoPolicy).WithSymbol("missing"),
+			asm.Ja.Label("deny"),
+			asm.Mov.Imm(asm.R1, abi.ReasonBroken).WithSymbol("broken"),
+			asm.Mov.Reg(asm.R2, regTask).WithSymbol("deny"),
+			asm.Call.Label("report"),
+			asm.Mov.Imm(asm.R0, -eperm),
+			asm.Return(),
+		})
+	if k.busy {
+		// The record cannot be read, so that there is nothing to report either.
+		main = append(main,
+			asm.Mov.Imm(asm.R0, -eperm).WithSymbol("busy"),
+			asm.Return())
+	}
+	name := "snp_" + h.Name
+	return lsm(name, h.Name, join(
+		function(name, main, pointer("ctx")),
+		function("call_slot", callSlot(), pointer("ctx"), number("slot")),
+		function("report", k.report(h), number("reason"), pointer("task")),
+	)), nil
+}
+
+// layers runs the policies; unrolled, so that a namespace pays only for its own.
+func layers() asm.Instructions {
+	var in asm.Instructions
+	label := func(kind string, i int) string { return fmt.Sprintf("%s_%d", kind, i) }
+	for i := range abi.MaxLayers {
+		next := "allow"
+		if i+1 < abi.MaxLayers {
+			next = label("layer", i+1)
+		}
+		in = append(in,
+			asm.JSet.Imm(regMask, 1<<i, label("run", i)).WithSymbol(label("layer", i)),
+			asm.Ja.Label(next),
+			asm.StoreImm(regTask, abi.TaskLayer, int64(i), asm.Word).WithSymbol(label("run", i)),
+			asm.LoadMem(asm.R2, regSpace, int16(abi.SpaceSlots+4*i), asm.Word),
+			asm.Mov.Reg(asm.R1, regCtx),
+			asm.Call.Label("call_slot"),
+			asm.JNE.Imm(asm.R0, 0, "verdict"))
+		if i+1 < abi.MaxLayers {
+			in = append(in, asm.JLT.Imm(regMask, 1<<(i+1), "allow"))
+		}
+	}
+	return in
+}
+
+// callSlot returns what the program in the slot returns, or a positive number
+// if there is none.
+//
+// Verifiers up to 6.18 or so follow only the way past the tail call, and take
+// what this function returns there for all that it ever returns. A constant
+// would let them remove the caller's checks as dead code. Hence the time: the
+// verifier knows nothing of it, and it is positive.
+func callSlot() asm.Instructions {
+	return asm.Instructions{
+		asm.Mov.Reg(asm.R3, asm.R2),
+		loadMap(asm.R2, slotsMap),
+		asm.FnTailCall.Call(),
+		asm.FnKtimeGetNs.Call(),
+		asm.Return(),
+	}
+}
+
+// report(reason, task record) emits an event that has only a header.
+func (k *Kernel) report(h *hook.Hook) asm.Instructions {
+	const event = asm.R8
+	in := asm.Instructions{
+		asm.Mov.Reg(asm.R6, asm.R1),
+		asm.Mov.Reg(asm.R7, asm.R2),
+		loadMap(asm.R1, abi.MapEvents),
+		asm.Mov.Imm(asm.R2, abi.EventHeader),
+		asm.Mov.Imm(asm.R3, 0),
+		asm.FnRingbufReserve.Call(),
+		asm.JEq.Imm(asm.R0, 0, "lost"),
+		asm.Mov.Reg(event, asm.R0),
+		asm.StoreImm(event, abi.EventSize, abi.EventHeader, asm.Half),
+		asm.StoreImm(event, abi.EventVersion, abi.Version, asm.Byte),
+		asm.StoreImm(event, abi.EventVerdict, abi.VerdictDeny, asm.Byte),
+		asm.StoreMem(event, abi.EventReason, asm.R6, asm.Byte),
+		asm.LoadMem(asm.R1, asm.R7, abi.TaskLayer, asm.Word),
+		asm.StoreMem(event, abi.EventLayer, asm.R1, asm.Byte),
+		asm.StoreImm(event, abi.EventErrno, eperm, asm.Half),
+		asm.LoadMem(asm.R1, asm.R7, abi.TaskID, asm.DWord),
+		asm.StoreMem(event, abi.EventNamespace, asm.R1, asm.DWord),
+		storeWord(event, abi.EventPolicy, 0),
+		asm.StoreImm(event, abi.EventRule, 0, asm.Word),
+		asm.StoreImm(event, abi.EventHook, int64(h.Number), asm.Half),
+		asm.StoreImm(event, abi.EventOp, -1, asm.Half),
+		asm.FnKtimeGetBootNs.Call(),
+		asm.StoreMem(event, abi.EventTime, asm.R0, asm.DWord),
+		asm.FnGetCurrentPidTgid.Call(),
+		asm.StoreMem(event, abi.EventTID, asm.R0, asm.Word),
+		asm.RSh.Imm(asm.R0, 32),
+		asm.StoreMem(event, abi.EventPID, asm.R0, asm.Word),
+		asm.FnGetCurrentTaskBtf.Call(),
+		asm.LoadMem(asm.R1, asm.R0, k.realParent, asm.DWord),
+		asm.LoadMem(asm.R1, asm.R1, k.tgid, asm.Word),
+		asm.StoreMem(event, abi.EventPPID, asm.R1, asm.Word),
+		asm.FnGetCurrentUidGid.Call(),
+		asm.StoreMem(event, abi.EventUID, asm.R0, asm.Word),
+		asm.Mov.Reg(asm.R1, event),
+		asm.Add.Imm(asm.R1, abi.EventComm),
+		asm.Mov.Imm(asm.R2, 16),
+		asm.FnGetCurrentComm.Call(),
+	}
+	for off := abi.EventArgs; off < abi.EventHeader; off += 8 {
+		in = append(in, storeWord(event, int16(off), 0))
+	}
+	return append(in,
+		asm.Mov.Reg(asm.R1, event),
+		asm.Mov.Imm(asm.R2, 0),
+		asm.FnRingbufSubmit.Call(),
+		asm.Ja.Label("reported"),
+
+		asm.StoreImm(asm.RFP, -4, abi.CounterEventsLost, asm.Word).WithSymbol("lost"),
+		asm.Mov.Reg(asm.R2, asm.RFP),
+		asm.Add.Imm(asm.R2, -4),
+		loadMap(asm.R1, abi.MapCounters),
+		asm.FnMapLookupElem.Call(),
+		asm.JEq.Imm(asm.R0, 0, "reported"),
+		asm.LoadMem(asm.R1, asm.R0, 0, asm.DWord),
+		asm.Add.Imm(asm.R1, 1),
+		asm.StoreMem(asm.R0, 0, asm.R1, asm.DWord),
+		asm.Mov.Imm(asm.R0, 0).WithSymbol("reported"),
+		asm.Return())
+}

@@ -1,0 +1,261 @@
+package namespace
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/snappy-policy/snappy/kernel/abi"
+	"github.com/snappy-policy/snappy/kernel/core"
+	"github.com/snappy-policy/snappy/kernel/hook"
+)
+
+// Info describes a namespace.
+type Info struct {
+	ID     uint64
+	Parent uint64   // 0: none
+	Depth  int      // 1 without a parent
+	Slots  []uint32 // policies, outermost first, those of the ancestors included
+}
+
+// Namespace is a handle on a policy namespace.
+type Namespace struct {
+	m    *Manager
+	id   uint64
+	hold *hold
+}
+
+// ID is the number by which events and tasks name the namespace.
+func (n *Namespace) ID() uint64 { return n.id }
+
+// Close tells that this process no longer keeps the namespace. It lives as long
+// as it has members or children; after that Collect frees it.
+func (n *Namespace) Close() error { return n.hold.release() }
+
+// spaces reads the namespaces in use, by entry.
+func (s *session) spaces() (map[uint32]*abi.Space, error) {
+	all := map[uint32]*abi.Space{}
+	if s.maps == nil {
+		return all, nil
+	}
+	var cursor ebpf.MapBatchCursor
+	keys := make([]uint32, 1024)
+	values := make([][abi.SpaceSize]byte, len(keys))
+	for {
+		n, err := s.maps[abi.MapSpaces].BatchLookup(&cursor, keys, values, nil)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil, fmt.Errorf("map %s: %w", abi.MapSpaces, err)
+		}
+		for i := range n {
+			raw := values[i][:]
+			if binary.LittleEndian.Uint64(raw[abi.SpaceID:]) == 0 {
+				continue
+			}
+			sp := new(abi.Space)
+			if err := binary.Read(bytes.NewReader(raw), binary.LittleEndian, sp); err != nil {
+				return nil, err
+			}
+			all[keys[i]] = sp
+		}
+		if err != nil {
+			return all, nil
+		}
+	}
+}
+
+// space reads the record of a namespace.
+func (s *session) space(id uint64) (*abi.Space, error) {
+	if s.maps == nil {
+		return nil, fmt.Errorf("namespace %d: %w", id, ErrGone)
+	}
+	sp := new(abi.Space)
+	if err := s.maps[abi.MapSpaces].Lookup(abi.SpaceIndex(id), sp); err != nil {
+		return nil, fmt.Errorf("map %s: %w", abi.MapSpaces, err)
+	}
+	if id == 0 || sp.ID != id {
+		return nil, fmt.Errorf("namespace %d: %w", id, ErrGone)
+	}
+	if sp.Layers > abi.MaxLayers || sp.Depth > abi.MaxLayers {
+		return nil, fmt.Errorf("namespace %d: %w", id, ErrBroken)
+	}
+	return sp, nil
+}
+
+// lineage lists a namespace and its ancestors, itself first.
+func (s *session) lineage(id uint64) ([]uint64, error) {
+	var ids []uint64
+	for len(ids) <= abi.MaxLayers {
+		sp, err := s.space(id)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+		if sp.Parent == 0 {
+			return ids, nil
+		}
+		parent := new(abi.Space)
+		if err := s.maps[abi.MapSpaces].Lookup(sp.Parent, parent); err != nil {
+			return nil, fmt.Errorf("map %s: %w", abi.MapSpaces, err)
+		}
+		id = parent.ID
+	}
+	return nil, fmt.Errorf("namespace %d: %w: its ancestors form a circle", id, ErrBroken)
+}
+
+func (s *session) write(index uint32, sp *abi.Space) error {
+	if err := s.fault("space"); err != nil {
+		return err
+	}
+	if err := s.maps[abi.MapSpaces].Put(index, sp); err != nil {
+		return fmt.Errorf("map %s: %w", abi.MapSpaces, err)
+	}
+	return nil
+}
+
+// Create makes a namespace below parent (nil: below none) with the policies of
+// its ancestors and the given ones, in this order. It has no members yet, and is
+// kept until the caller closes it.
+//
+// Every dispatcher is attached and every slot filled before the namespace's
+// record can be seen. The error may wrap ErrNoPolicy, ErrTooDeep, ErrNoSpace or ErrGone.
+func (m *Manager) Create(parent *Namespace, policies ...*Policy) (_ *Namespace, err error) {
+	if len(policies) == 0 {
+		return nil, ErrNoPolicy
+	}
+	s, err := m.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer s.unlock()
+	if s.maps == nil {
+		return nil, fmt.Errorf("policy %d: %w", policies[0].ID, ErrGone)
+	}
+	defer s.finish(&err)
+	record := &abi.Space{Depth: 1}
+	if parent != nil {
+		above, err := s.space(parent.id)
+		if err != nil {
+			return nil, err
+		}
+		*record = *above
+		record.ID, record.Parent, record.Depth = 0, abi.SpaceIndex(parent.id), above.Depth+1
+	}
+	if record.Depth > abi.MaxLayers || int(record.Layers)+len(policies) > abi.MaxLayers {
+		return nil, fmt.Errorf("%w: at most %d", ErrTooDeep, abi.MaxLayers)
+	}
+	loaded, err := s.policies()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range policies {
+		if err := s.add(record, p, loaded); err != nil {
+			return nil, err
+		}
+	}
+	for _, h := range hook.Hooks() {
+		if record.HookLayers[h.Number] != 0 {
+			if err := s.dispatch(h); err != nil {
+				return nil, err
+			}
+		}
+	}
+	id, err := s.freeID()
+	if err != nil {
+		return nil, err
+	}
+	n := &Namespace{m: m, id: id}
+	if n.hold, err = s.hold("space", id); err != nil {
+		return nil, err
+	}
+	s.onError(func() error { return errors.Join(n.hold.release(), s.forget("space", id)) })
+	index := abi.SpaceIndex(id)
+	if err := s.write(index, record); err != nil {
+		return nil, err
+	}
+	s.onError(func() error { return s.maps[abi.MapSpaces].Put(index, &abi.Space{}) })
+	record.ID = id
+	if err := s.write(index, record); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// add appends a policy to a record.
+func (s *session) add(record *abi.Space, p *Policy, loaded []*Policy) error {
+	for _, l := range loaded {
+		if l.ID != p.ID {
+			continue
+		}
+		layer := record.Layers
+		record.Slots[layer] = l.Slot
+		record.Layers++
+		for _, h := range hook.Hooks() {
+			for _, name := range l.Hooks {
+				if name == h.Name {
+					record.HookLayers[h.Number] |= 1 << layer
+				}
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("policy %d: %w", p.ID, ErrGone)
+}
+
+// freeID counts on to the next id whose entry is free.
+func (s *session) freeID() (uint64, error) {
+	spaces, err := s.spaces()
+	if err != nil {
+		return 0, err
+	}
+	for range abi.MaxSpaces {
+		id, err := s.nextID(core.MetaLastSpace)
+		if err != nil {
+			return 0, err
+		}
+		if index := abi.SpaceIndex(id); index != 0 && spaces[index] == nil {
+			return id, nil
+		}
+	}
+	return 0, ErrNoSpace
+}
+
+// Namespace opens a namespace by its id. It is kept until the caller closes it.
+func (m *Manager) Namespace(id uint64) (*Namespace, error) {
+	s, err := m.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer s.unlock()
+	if _, err := s.space(id); err != nil {
+		return nil, err
+	}
+	n := &Namespace{m: m, id: id}
+	n.hold, err = s.hold("space", id)
+	return n, err
+}
+
+// Namespaces lists what exists, by ascending id.
+func (m *Manager) Namespaces() ([]Info, error) {
+	s, err := m.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer s.unlock()
+	spaces, err := s.spaces()
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Info, 0, len(spaces))
+	for _, sp := range spaces {
+		info := Info{ID: sp.ID, Depth: int(sp.Depth), Slots: append([]uint32(nil), sp.Slots[:min(sp.Layers, abi.MaxLayers)]...)}
+		if p := spaces[sp.Parent]; p != nil {
+			info.Parent = p.ID
+		}
+		all = append(all, info)
+	}
+	sortInfos(all)
+	return all, nil
+}
