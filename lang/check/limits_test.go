@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -12,6 +13,7 @@ import (
 	"github.com/snappy-policy/snappy/lang/ast"
 	"github.com/snappy-policy/snappy/lang/check"
 	"github.com/snappy-policy/snappy/lang/diag"
+	"github.com/snappy-policy/snappy/lang/load"
 	"github.com/snappy-policy/snappy/lang/parser"
 	"github.com/snappy-policy/snappy/lang/source"
 	"github.com/snappy-policy/snappy/lang/types"
@@ -218,4 +220,31 @@ func TestPrefixesAreNormal(t *testing.T) {
 	in := p.Rules[0].Cond.(*check.AddrIn)
 	requireWellFormed(t, in)
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("0.0.0.0/1"), netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("::/0")}, in.Prefixes)
+}
+
+func TestUnits(t *testing.T) {
+	fsys := fstest.MapFS{
+		"main.snp": {Data: []byte("policy p\nimport \"./lib.snp\"\ndeny net.bind when port in web\n")},
+		"lib.snp":  {Data: []byte("set web = port { 80 }\nset spare = port { 1 }\nallow exec when uid == 0\n")},
+		"bad.snp":  {Data: []byte("default deny\ndeny exec when udi == 0\n")},
+	}
+	unit := func(name string) *load.Unit {
+		u, errs := load.Load(fsys, name, load.Options{})
+		require.Empty(t, errs)
+		return u
+	}
+	p, list := check.Check(unit("main.snp"), types.Language())
+	require.Empty(t, list)
+	require.Len(t, p.Rules, 2)
+	require.Len(t, p.Files, 2)
+	require.Equal(t, "main.snp", p.Files[0].Name)
+
+	p, list = check.Check(unit("lib.snp"), types.Language())
+	require.Nil(t, p)
+	require.Equal(t, diag.MissingPolicy, list[0].Code)
+	require.Empty(t, check.Library(unit("lib.snp"), types.Language()))
+	list = check.Library(unit("bad.snp"), types.Language())
+	require.Len(t, list, 2)
+	require.Equal(t, diag.LibraryStatement, list[0].Code)
+	require.Equal(t, diag.UnknownName, list[1].Code)
 }
