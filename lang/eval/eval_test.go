@@ -179,6 +179,7 @@ var table = []struct{ rules, event, want string }{
 	{"deny exec when uid == owner", "exec uid=5 owner=5", "deny rule 1" + acces},
 	{"deny exec when uid - 10 < 0", "exec uid=5", "deny rule 1" + acces},
 	{"deny exec when uid << 63 < 0", "exec uid=1", "deny rule 1" + acces},
+	{"deny exec when (gid - 10) >> 1 == -5", "exec gid=0", "deny rule 1" + acces},
 	{"deny exec when uid >> gid == 2", "exec uid=4 gid=65", "deny rule 1" + acces},
 	{"deny exec when (gid - 10) / 3 == -3 and (gid - 10) % 3 == -1", "exec gid=0", "deny rule 1" + acces},
 	{"deny exec when uid / -1 == -3 and uid % -1 == 0", "exec uid=3", "deny rule 1" + acces},
