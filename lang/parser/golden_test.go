@@ -21,14 +21,16 @@ var update = flag.Bool("update", false, "rewrite the sections of testdata/syntax
 
 const cases = "../../testdata/syntax"
 
-// TestGolden holds each case of testdata/syntax: the tree in section ast, the
-// errors as users see them in section errors. The input is in input.snp, or in
+// TestGolden holds the cases of testdata/syntax: of a good one the tree in section
+// ast, of a bad one the errors as users see them in section errors. The input is in input.snp, or in
 // input.quoted as a Go string where it has bytes that an editor would not keep.
 func TestGolden(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(cases, "*", "*.txtar"))
+	good, err := filepath.Glob(filepath.Join(cases, "good", "*.txtar"))
 	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, name := range files {
+	bad, err := filepath.Glob(filepath.Join(cases, "bad", "*.txtar"))
+	require.NoError(t, err)
+	require.Greater(t, min(len(good), len(bad)), 25)
+	for _, name := range append(good, bad...) {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
 			a, err := txtar.ParseFile(name)
 			require.NoError(t, err)
@@ -36,6 +38,7 @@ func TestGolden(t *testing.T) {
 			var tree, messages bytes.Buffer
 			require.NoError(t, ast.Fprint(&tree, f))
 			require.NoError(t, diag.Text(&messages, errs, diag.TextOptions{}))
+			require.Equal(t, filepath.Base(filepath.Dir(name)) == "bad", errs.HasErrors(), messages.String())
 			if len(errs) > 0 {
 				section(t, name, a, "errors", messages.Bytes())
 			} else {
