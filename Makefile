@@ -55,7 +55,7 @@ test-host: ## formatting, go vet, and the tests that need no kernel of ours
 	@mkdir -p $(RESULTS); : >$(RESULTS)/host.json; code=0; \
 	echo "== host"; \
 	check() { $(GO) run ./tools/ascase "$$@" >>$(RESULTS)/host.json || code=1; }; \
-	check gofmt bash -c 'out=$$(gofmt -l .); echo -n "$$out"; [ -z "$$out" ]'; \
+	check gofmt bash -c 'out=$$(gofmt -l .) || exit; echo -n "$$out"; [ -z "$$out" ]'; \
 	check vet $(GO) vet ./...; \
 	check vet-kernel $(GO) vet -tags kernel,rig ./...; \
 	$(GO) test -json ./... | tee -a $(RESULTS)/host.json | $(GO) run ./tools/testsum -progress || code=1; \

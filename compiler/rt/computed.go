@@ -64,7 +64,9 @@ func Computed(h *hook.Hook, name hook.ComputedName) ([]object.Func, error) {
 		return nil, err
 	}
 	r.Exit()
-	r.returns(zero, 0)
+	if r.Used(zero) {
+		r.returns(zero, 0)
+	}
 	f, err := r.Build()
 	return append([]object.Func{f}, calls...), err
 }

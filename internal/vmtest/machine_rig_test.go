@@ -40,7 +40,7 @@ mkdir /sys/fs/cgroup/a /sys/fs/cgroup/a/b; echo $$ >/sys/fs/cgroup/a/b/cgroup.pr
 		reason string
 		output string
 	}{
-		{"good", []string{"sh", "-c", "pwd; echo $HOME $SNAPPY_KERNEL; printf 'no newline'"}, 0, 0, "", "/work/dir\n/root 6.12\nno newline"},
+		{"good", []string{"sh", "-c", "pwd; echo $HOME $SNAPPY_KERNEL; printf 'no newline'"}, 0, 0, "", "/some/dir\n/root 6.12\nno newline"},
 		{"exit code", []string{"sh", "-c", "exit 3"}, 0, 3, "", ""},
 		{"signal", []string{"sh", "-c", "kill -9 $$"}, 0, 137, "killed by killed", ""},
 		{"hangs", []string{"sh", "-c", "trap '' QUIT; echo a; while :; do sleep 1; done"}, time.Second, 125, "timed out after 1s", "a\n"},
@@ -60,7 +60,7 @@ mkdir /sys/fs/cgroup/a /sys/fs/cgroup/a/b; echo $$ >/sys/fs/cgroup/a/b/cgroup.pr
 	outputs := make([]bytes.Buffer, len(cases))
 	var payloads []vmtest.Payload
 	for i, c := range cases {
-		payloads = append(payloads, vmtest.Payload{Argv: c.argv, Dir: "/work/dir", Timeout: c.limit, Stdout: &outputs[i], Stderr: &outputs[i]})
+		payloads = append(payloads, vmtest.Payload{Argv: c.argv, Dir: "/some/dir", Timeout: c.limit, Stdout: &outputs[i], Stderr: &outputs[i]})
 	}
 	res, err := vmtest.Run(t.Context(), cfg, payloads)
 	require.NoError(t, err)
