@@ -46,16 +46,17 @@ func Subject() []Field {
 	}
 }
 
-// inodeFields read from the inode that the steps lead to, a pointer to struct file first.
-func inodeFields(b Base, toFile ...Step) []Field {
-	at := func(members ...string) []Step {
-		return append(append([]Step{}, toFile...), step("file", "f_inode"), step("inode", members...))
-	}
-	return []Field{
-		{Name: "owner", Cost: CostArg, Read: Scalar{Base: b, Steps: at("i_uid", "val"), Size: 4}},
-		{Name: "group", Cost: CostArg, Read: Scalar{Base: b, Steps: at("i_gid", "val"), Size: 4}},
-		{Name: "mode", Cost: CostArg, Read: Scalar{Base: b, Steps: at("i_mode"), Size: 2, Mask: 0o7777}},
-	}
+// inodeSteps lead to a member of the inode of the struct file that toFile leads to.
+func inodeSteps(toFile []Step, members ...string) []Step {
+	return append(toFile[:len(toFile):len(toFile)], step("file", "f_inode"), step("inode", members...))
+}
+
+func inodeOwner(b Base, toFile ...Step) Field {
+	return Field{Name: "owner", Cost: CostArg, Read: Scalar{Base: b, Steps: inodeSteps(toFile, "i_uid", "val"), Size: 4}}
+}
+
+func inodeMode(b Base, toFile ...Step) Field {
+	return Field{Name: "mode", Cost: CostArg, Read: Scalar{Base: b, Steps: inodeSteps(toFile, "i_mode"), Size: 2, Mask: 0o7777}}
 }
 
 // target are the fields of a task argument.
@@ -101,18 +102,19 @@ func Hooks() []*Hook {
 	bprmFile := step("linux_binprm", "file")
 	hooks := []*Hook{
 		{Name: "bprm_check_security", Args: []Arg{ptr("bprm", "linux_binprm")}, Instances: always("exec"),
-			Fields: append([]Field{
+			Fields: []Field{
 				{Name: "path", Cost: CostPath, Read: FilePath{Base: arg(0), Steps: []Step{bprmFile}}},
 				{Name: "setid", Cost: CostArg, Read: Computed{ComputedSetid}},
 				{Name: "memfd", Cost: CostArg, Read: Computed{ComputedExecAnon}},
-			}, inodeFields(arg(0), bprmFile)...), EventArgs: []string{"mode", "owner"},
+				inodeOwner(arg(0), bprmFile), inodeMode(arg(0), bprmFile),
+			}, EventArgs: []string{"mode", "owner"},
 			Doc: "execve(2), once for the program and once for each interpreter that a #! line names (fs/exec.c, search_binary_handler)"},
 		{Name: "file_open", Args: []Arg{ptr("file", "file")},
 			Skip: []Guard{{Field: "f_mode", Mask: fmodeBacking, Values: []int64{fmodeBacking}}},
 			Instances: []Instance{{Op: "file.open"},
 				{Op: "file.read", Guards: []Guard{{Field: "access", Mask: accessRead, Values: []int64{accessRead}}}},
 				{Op: "file.write", Guards: []Guard{{Field: "access", Mask: accessWrite, Values: []int64{accessWrite}}}}},
-			Fields: append([]Field{
+			Fields: []Field{
 				{Name: "path", Cost: CostPath, Read: FilePath{Base: arg(0)}},
 				{Name: "access", Cost: CostArg, Read: Computed{ComputedAccess}},
 				{Name: "flags", Cost: CostArg, Read: u32(arg(0), step("file", "f_flags"))},
@@ -122,7 +124,10 @@ func Hooks() []*Hook {
 				{Name: "ino", Cost: CostArg, Read: Scalar{Base: arg(0), Steps: []Step{step("file", "f_inode"), step("inode", "i_ino")}, Size: 8}},
 				{Name: "deleted", Cost: CostArg, Read: Computed{ComputedDeleted}},
 				{Name: "memfd", Cost: CostArg, Read: Computed{ComputedMemfd}},
-			}, inodeFields(arg(0))...), EventArgs: []string{"access", "flags"},
+				inodeOwner(arg(0)),
+				{Name: "group", Cost: CostArg, Read: Scalar{Base: arg(0), Steps: inodeSteps(nil, "i_gid", "val"), Size: 4}},
+				inodeMode(arg(0)),
+			}, EventArgs: []string{"access", "flags"},
 			Doc: "every open but O_PATH (fs/open.c, do_dentry_open)"},
 		{Name: "path_mknod", Args: append(dirArgs[:2:2], num("mode", 2, false), num("dev", 4, false)),
 			Instances: []Instance{

@@ -26,7 +26,6 @@ import (
 const (
 	MaxRules   = 10_000  // rules and defaults together
 	MaxMembers = 100_000 // members of all sets, nested sets counted where they are named
-	MaxSource  = 1 << 20 // bytes of source text of all files
 	// MaxConditions bounds the leaves and operators of all conditions, those of
 	// a when block counted once for each rule inside.
 	MaxConditions = 1_000_000

@@ -35,14 +35,8 @@ func (c *checker) declare() {
 		c.policy.Name = p.Name.Name
 	}
 	c.declareFile(c.unit.main)
-	total := 0
 	for _, f := range c.files {
 		c.policy.Files = append(c.policy.Files, f.Source)
-		total += len(f.Source.Text)
-	}
-	if total > MaxSource {
-		c.err(diag.SourceTooLarge, source.Span{File: c.unit.main.Source}, "split the policy into several and stack them",
-			"the policy and its imports have %d bytes of source; at most %d are allowed", total, MaxSource)
 	}
 }
 
@@ -56,11 +50,6 @@ func (c *checker) declareFile(f *ast.File) {
 		switch s := s.(type) {
 		case *ast.ImportStmt:
 			if in := c.unit.imported(s); in != nil {
-				if p := in.Policy(); p != nil {
-					d := c.err(diag.ImportsPolicy, s.Span(), "import libraries only; a second policy is stacked, not imported",
-						"%q is a policy of its own", s.Path.Value)
-					related(d, p.Span(), "its policy statement")
-				}
 				c.declareFile(in)
 			}
 		case *ast.ParamStmt:

@@ -1,0 +1,620 @@
+package lower
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/snappy-policy/snappy/compiler/ir"
+	"github.com/snappy-policy/snappy/compiler/match"
+	"github.com/snappy-policy/snappy/kernel/hook"
+	"github.com/snappy-policy/snappy/lang/source"
+)
+
+// emitter writes a hook's stages as a function.
+//
+// A classifier is dear, in time and in what the verifier has to walk through,
+// so it appears once, not once per node that needs it: all nodes that test the
+// same class of a stage go to one block, which computes the class and then
+// starts the stage again from its root, with the class at hand. The tests on
+// the way are repeated, only those that tell the nodes apart; they are cheap.
+// Such a place is a region: a part of the function in which certain classes
+// are at hand. A region is entered at one block, which dominates it.
+type emitter struct {
+	mod    *moduleBuilder
+	hook   string
+	fs     *formulas
+	blocks []*ir.Block
+	values int
+	starts map[stageKey]int
+	decide map[outcome]int
+	leaves map[leafKey]int
+	after  *stage // of the verdict, which follows the audit; nil if there is none
+}
+
+// region is where classes are at hand, by variable.
+type region struct{ classes map[int32]ir.Value }
+
+type stageKey struct {
+	s   *stage
+	pos int32
+	r   *region
+}
+
+type leafKey struct {
+	out outcome
+	r   *region
+}
+
+func (e *emitter) block() int {
+	e.blocks = append(e.blocks, &ir.Block{ID: len(e.blocks)})
+	return len(e.blocks) - 1
+}
+
+func (e *emitter) instr(b int, in ir.Instr) ir.Value {
+	in.Def = ir.Value(e.values)
+	e.values++
+	e.blocks[b].Instrs = append(e.blocks[b].Instrs, in)
+	return in.Def
+}
+
+func (e *emitter) term(b int, t ir.Term) { e.blocks[b].Term = t }
+
+func (e *emitter) jump(b, to int) {
+	e.term(b, ir.Term{Kind: ir.Jump, X: -1, Y: -1, To: []int{to}})
+}
+
+// emitFunc writes the function: skipped events, the audit, the verdict.
+// One of the stages may be nil: then that part does nothing.
+func emitFunc(mod *moduleBuilder, h hookInfo, fs *formulas, audit, decide *stage) *ir.Func {
+	e := &emitter{mod: mod, hook: h.name, fs: fs, starts: map[stageKey]int{}, decide: map[outcome]int{}, leaves: map[leafKey]int{}, after: decide}
+	entry := e.block()
+	at := e.skips(entry, h.skip)
+	first := audit
+	if first == nil {
+		first = decide
+	}
+	e.jump(at, e.stage(first, int32(first.start), &region{}))
+	f := &ir.Func{Hook: h.name, Blocks: e.blocks, NumValues: e.values}
+	arrange(f)
+	return f
+}
+
+// hookInfo is what the function needs of the hook besides its stages.
+type hookInfo struct {
+	name string
+	skip []hook.Guard
+}
+
+// skips writes the guards of events that are no concern of policies, and gives
+// the block in which the others go on.
+func (e *emitter) skips(b int, guards []hook.Guard) int {
+	for _, g := range guards {
+		x := e.instr(b, ir.Instr{Op: ir.Field, X: -1, Y: -1, Name: g.Field})
+		if g.Mask != 0 {
+			x = e.instr(b, ir.Instr{Op: ir.And, X: x, Y: -1, Imm: g.Mask})
+		}
+		skip, on := e.allowBlock(), e.block()
+		if g.Not {
+			skip, on = on, skip
+		}
+		for i, v := range g.Values {
+			miss := on
+			if i+1 < len(g.Values) {
+				miss = e.block()
+			}
+			e.term(b, ir.Term{Kind: ir.Branch, X: x, Y: -1, Imm: v, Cmp: ir.Eq, To: []int{skip, miss}})
+			b = miss
+		}
+		b = on
+		if g.Not {
+			b = skip
+		}
+	}
+	return b
+}
+
+// allowBlock is the block of leaf 0.
+func (e *emitter) allowBlock() int { return e.decideBlock(0) }
+
+func (e *emitter) decideBlock(o outcome) int {
+	b, ok := e.decide[o]
+	if !ok {
+		b = e.block()
+		e.term(b, ir.Term{Kind: ir.Decide, X: -1, Y: -1, Imm: int64(o)})
+		e.decide[o] = b
+	}
+	return b
+}
+
+// stage gives the block at which a program goes on from an entry.
+func (e *emitter) stage(s *stage, pos int32, r *region) int {
+	for int(pos) >= s.end {
+		s = s.next
+	}
+	k := stageKey{s, pos, r}
+	if b, ok := e.starts[k]; ok {
+		return b
+	}
+	if int(pos) != s.start {
+		// A jump into the middle of a stage: a stage of its own decides from there on.
+		s = e.mod.suffix(e.fs, s, int(pos))
+	}
+	b := e.block()
+	e.starts[k] = b
+	e.jump(b, e.enter(s, r))
+	return b
+}
+
+// finishBlock gives the block at which an outcome is carried out.
+func (e *emitter) finishBlock(s *stage, o outcome, r *region) int {
+	switch {
+	case !o.isLeaf() && int(o.pos()) < len(s.prog.entries):
+		return e.stage(s, o.pos(), r)
+	case !o.isLeaf():
+		return e.finishBlock(s, 0, r)
+	case !s.prog.audit:
+		return e.decideBlock(o)
+	}
+	k := leafKey{o, r}
+	b, ok := e.leaves[k]
+	if !ok {
+		b = e.block()
+		e.leaves[k] = b
+		if o != 0 {
+			e.report(b, e.instr(b, ir.Instr{Op: ir.Const, X: -1, Y: -1, Imm: int64(o)}), r)
+		} else {
+			e.jump(b, e.verdict(r))
+		}
+	}
+	return b
+}
+
+// report ends a block of the audit with the report of a leaf; the verdict follows.
+func (e *emitter) report(b int, leaf ir.Value, r *region) {
+	e.blocks[b].Instrs = append(e.blocks[b].Instrs, ir.Instr{Op: ir.Report, Def: -1, X: leaf, Y: -1})
+	e.jump(b, e.verdict(r))
+}
+
+// verdict is where the verdict starts, behind the audit.
+func (e *emitter) verdict(r *region) int {
+	if e.after == nil {
+		return e.allowBlock()
+	}
+	return e.stage(e.after, int32(e.after.start), r)
+}
+
+// enter writes a stage in a region and gives its first block.
+func (e *emitter) enter(s *stage, r *region) int {
+	if s.direct {
+		return e.enterDirect(s, r)
+	}
+	return e.write(s, s.nodes, s.root, r)
+}
+
+// write writes the nodes that are reached from root, and the regions that they lead to.
+func (e *emitter) write(s *stage, nodes []node, root int32, r *region) int {
+	w := &writer{emitter: e, s: s, nodes: nodes, r: r, memo: map[int32]int{}, wanted: map[int32]*wanted{}}
+	first := w.node(root)
+	vars := make([]int32, 0, len(w.wanted))
+	for v := range w.wanted {
+		vars = append(vars, v)
+	}
+	slices.Sort(vars)
+	for _, v := range vars {
+		want := w.wanted[v]
+		inner := e.classify(want.block, e.fs.vars[v], r)
+		reduced := &reducer{nodes: slices.Clone(nodes), fs: e.fs, r: r, goal: v, memo: map[int32]int32{}, same: map[string]int32{}}
+		start := reduced.node(root)
+		e.jump(want.block, e.write(s, reduced.nodes, start, inner))
+	}
+	return first
+}
+
+// classify computes a class in a block and gives the region behind it.
+func (e *emitter) classify(b int, v *variable, r *region) *region {
+	id := e.mod.classifierOf(e.hook, v)
+	inner := &region{classes: map[int32]ir.Value{v.order: e.instr(b, ir.Instr{Op: ir.Class, X: -1, Y: -1, ID: id, Span: v.span})}}
+	for k, x := range r.classes {
+		inner.classes[k] = x
+	}
+	return inner
+}
+
+// reducer cuts a DAG down to the ways from the root to the nodes that test one
+// variable: the region behind its classifier can be reached by no other way.
+type reducer struct {
+	nodes []node
+	fs    *formulas
+	r     *region
+	goal  int32
+	memo  map[int32]int32
+	same  map[string]int32
+}
+
+// impossible stands for a node that does not lead to the goal.
+const impossible = -1
+
+func (d *reducer) node(id int32) int32 {
+	n := d.nodes[id]
+	if n.v == d.goal {
+		return id
+	}
+	if n.v < 0 {
+		return impossible
+	}
+	if v := d.fs.vars[n.v]; v.kind == classVar {
+		if _, ok := d.r.classes[n.v]; !ok {
+			return impossible
+		}
+	}
+	if m, ok := d.memo[id]; ok {
+		return m
+	}
+	out := node{v: n.v, span: n.span}
+	index := map[int32]int32{}
+	kids := make([]int32, len(n.kids))
+	for i, k := range n.kids {
+		m := d.node(k)
+		if m == impossible {
+			kids[i] = anyCell
+			continue
+		}
+		j, ok := index[m]
+		if !ok {
+			j = int32(len(out.kids))
+			index[m] = j
+			out.kids = append(out.kids, m)
+		}
+		kids[i] = j
+	}
+	result := int32(impossible)
+	switch {
+	case len(out.kids) == 1:
+		result = out.kids[0]
+	case len(out.kids) > 1:
+		mapped := func(kid int32) int32 {
+			if kid == anyCell {
+				return anyCell
+			}
+			return kids[kid]
+		}
+		out.def = mapped(n.def)
+		for _, c := range n.cells {
+			out.cells = append(out.cells, cellKid{c.cell, mapped(c.kid)})
+		}
+		key := binary.LittleEndian.AppendUint32(nil, uint32(out.v))
+		key = binary.LittleEndian.AppendUint32(key, uint32(out.kid(out.def)))
+		for _, c := range out.cells {
+			key = binary.LittleEndian.AppendUint32(key, uint32(c.cell))
+			key = binary.LittleEndian.AppendUint32(key, uint32(out.kid(c.kid)))
+		}
+		var ok bool
+		if result, ok = d.same[string(key)]; !ok {
+			d.nodes = append(d.nodes, out)
+			result = int32(len(d.nodes) - 1)
+			d.same[string(key)] = result
+		}
+	}
+	d.memo[id] = result
+	return result
+}
+
+// kid is the node of a kid's index, impossible for anyCell.
+func (n *node) kid(i int32) int32 {
+	if i == anyCell {
+		return impossible
+	}
+	return n.kids[i]
+}
+
+// writer writes the nodes of a DAG in one region.
+type writer struct {
+	*emitter
+	s      *stage
+	nodes  []node
+	r      *region
+	memo   map[int32]int
+	wanted map[int32]*wanted
+}
+
+// wanted is the block at which a class will be computed.
+type wanted struct{ block int }
+
+func (w *writer) node(id int32) int {
+	if b, ok := w.memo[id]; ok {
+		return b
+	}
+	b := w.fresh(id)
+	w.memo[id] = b
+	return b
+}
+
+func (w *writer) fresh(id int32) int {
+	n := &w.nodes[id]
+	if n.v < 0 {
+		return w.finishBlock(w.s, n.out, w.r)
+	}
+	v := w.fs.vars[n.v]
+	if v.kind == classVar {
+		class, ok := w.r.classes[n.v]
+		if !ok {
+			want := w.wanted[n.v]
+			if want == nil {
+				want = &wanted{w.block()}
+				w.wanted[n.v] = want
+			}
+			return want.block
+		}
+		b := w.block()
+		w.onClass(b, class, v.cells(), n)
+		return b
+	}
+	b := w.block()
+	switch v.kind {
+	case compareVar:
+		w.onCompare(b, v, n)
+	case scalarVar:
+		w.onScalar(b, v, n)
+	}
+	return b
+}
+
+func (w *writer) onCompare(b int, v *variable, n *node) {
+	to := []int32{n.kid(n.def), n.kid(n.def)} // false, true
+	for _, c := range n.cells {
+		to[c.cell] = n.kid(c.kid)
+	}
+	x, y := w.eval(b, v.x, n.span), ir.Value(-1)
+	t := ir.Term{Kind: ir.Branch, Cmp: v.cmp, Span: n.span}
+	if v.y.isConst() {
+		t.Imm = v.y.imm
+	} else {
+		y = w.eval(b, v.y, n.span)
+	}
+	t.X, t.Y = x, y
+	t.To = []int{w.node(to[1]), w.node(to[0])}
+	w.term(b, t)
+}
+
+// eval computes an expression.
+func (e *emitter) eval(b int, x *expr, sp source.Span) ir.Value {
+	switch {
+	case x.field != nil:
+		return e.instr(b, ir.Instr{Op: ir.Field, X: -1, Y: -1, Name: x.field.Name, Span: sp})
+	case x.isConst():
+		return e.instr(b, ir.Instr{Op: ir.Const, X: -1, Y: -1, Imm: x.imm, Span: sp})
+	}
+	in := ir.Instr{Op: x.op, X: e.eval(b, x.x, sp), Y: -1, Span: sp}
+	if x.y.isConst() {
+		in.Imm = x.y.imm
+	} else {
+		in.Y = e.eval(b, x.y, sp)
+	}
+	return e.instr(b, in)
+}
+
+// run is an interval of values up to hi that leads to a node.
+type run struct {
+	hi int64
+	to int32
+}
+
+// addRun appends an interval; what leads nowhere joins its neighbour.
+func addRun(runs []run, hi int64, to int32) []run {
+	last := len(runs) - 1
+	if last >= 0 && (runs[last].to == to || to == impossible || runs[last].to == impossible) {
+		runs[last].hi = hi
+		if runs[last].to == impossible {
+			runs[last].to = to
+		}
+		return runs
+	}
+	return append(runs, run{hi, to})
+}
+
+func (w *writer) onScalar(b int, v *variable, n *node) {
+	to := make([]int32, v.known)
+	for i := range to {
+		to[i] = n.kid(n.def)
+	}
+	for _, c := range n.cells {
+		to[c.cell] = n.kid(c.kid)
+	}
+	var runs []run
+	for _, s := range v.spans {
+		t := int32(impossible)
+		if s.cell != anyCell {
+			t = to[s.cell]
+		}
+		runs = addRun(runs, s.hi, t)
+	}
+	if m, ok := v.x.mask(); ok && len(runs) == 2 && m > 0 && m&(m-1) == 0 {
+		// One bit: test it where it is.
+		x := w.eval(b, v.x.x, n.span)
+		w.term(b, ir.Term{Kind: ir.Branch, X: x, Y: -1, Imm: m, Cmp: ir.Set, To: []int{w.node(runs[1].to), w.node(runs[0].to)}, Span: n.span})
+		return
+	}
+	if v.x.field != nil && len(runs) > maxCases {
+		if c, ok := w.intClasses(v, to); ok {
+			class := w.instr(b, ir.Instr{Op: ir.Class, X: -1, Y: -1, ID: c.id, Span: n.span})
+			w.onClass(b, class, c.cells, &node{v: n.v, kids: c.kids, def: 0, cells: c.list, span: n.span})
+			return
+		}
+	}
+	w.dispatch(b, w.eval(b, v.x, n.span), runs, n.span)
+}
+
+// maxCases is the number of intervals above which a table is preferred to comparisons.
+const maxCases = 16
+
+// dispatch ends a block by going to the run that a value lies in.
+func (w *writer) dispatch(b int, x ir.Value, runs []run, sp source.Span) {
+	switch {
+	case len(runs) == 1:
+		w.jump(b, w.node(runs[0].to))
+	case len(runs) == 2:
+		w.term(b, ir.Term{Kind: ir.Branch, X: x, Y: -1, Imm: runs[0].hi, Cmp: ir.Le, To: []int{w.node(runs[0].to), w.node(runs[1].to)}, Span: sp})
+	case len(runs) == 3 && runs[0].to == runs[2].to && runs[0].hi+1 == runs[1].hi:
+		w.term(b, ir.Term{Kind: ir.Branch, X: x, Y: -1, Imm: runs[1].hi, Cmp: ir.Eq, To: []int{w.node(runs[1].to), w.node(runs[0].to)}, Span: sp})
+	default:
+		t := ir.Term{Kind: ir.Switch, X: x, Y: -1, Span: sp}
+		for i, r := range runs {
+			if i+1 < len(runs) {
+				t.Cases = append(t.Cases, r.hi)
+			}
+			t.To = append(t.To, w.node(r.to))
+		}
+		w.term(b, t)
+	}
+}
+
+// classDispatch is a scalar's classifier made for one node.
+type classDispatch struct {
+	id, cells int
+	kids      []int32
+	list      []cellKid
+}
+
+// intClasses makes a classifier whose classes are the ways that a node leads
+// to; ok is false if there are so many that comparisons are no worse.
+func (w *writer) intClasses(v *variable, to []int32) (c classDispatch, ok bool) {
+	count := map[int32]int{}
+	for _, s := range v.spans {
+		if s.cell != anyCell {
+			count[to[s.cell]]++
+		}
+	}
+	// The most frequent way is class 0, which needs no set.
+	first := int32(impossible)
+	total := 0
+	for _, s := range v.spans {
+		if s.cell == anyCell {
+			continue
+		}
+		total++
+		if t := to[s.cell]; first == impossible || count[t] > count[first] {
+			first = t
+		}
+	}
+	if 2*len(count) > total && !w.onlyLeaves(to) {
+		return c, false
+	}
+	setOf := map[int32]int{first: -1}
+	kids := []int32{first}
+	var sets []match.IntSet
+	ints := v.sets.data.(*match.IntClasses)
+	for i, start := range ints.Starts {
+		t := to[ints.Class[i]]
+		if t == impossible {
+			t = first
+		}
+		end := ^uint64(0)
+		if i+1 < len(ints.Starts) {
+			end = ints.Starts[i+1] - 1
+		}
+		k, known := setOf[t]
+		if !known {
+			k = len(sets)
+			setOf[t] = k
+			sets = append(sets, nil)
+			kids = append(kids, t)
+		}
+		if k >= 0 {
+			sets[k] = append(sets[k], match.IntRange{Lo: start, Hi: end})
+		}
+	}
+	data, err := match.Partition(sets)
+	if err != nil {
+		panic(fmt.Sprintf("lower: %v", err)) // the sets are disjoint, so their classes are few
+	}
+	c = classDispatch{cells: len(data.Classes), kids: kids}
+	for class, in := range data.Classes[1:] {
+		c.list = append(c.list, cellKid{int32(class + 1), int32(in[0] + 1)})
+	}
+	c.id = w.mod.intClassifier(w.hook, v, data)
+	return c, true
+}
+
+// onlyLeaves tells whether all nodes are leaves.
+func (w *writer) onlyLeaves(nodes []int32) bool {
+	return !slices.ContainsFunc(nodes, func(n int32) bool { return n != impossible && !w.isLeaf(n) })
+}
+
+func (w *writer) isLeaf(id int32) bool { return w.nodes[id].v < 0 && w.nodes[id].out.isLeaf() }
+
+// onClass ends a block by going where a class leads: by comparisons if few, else by tables.
+func (w *writer) onClass(b int, class ir.Value, cells int, n *node) {
+	to := make([]int32, cells)
+	for i := range to {
+		to[i] = n.kid(n.def)
+	}
+	for _, c := range n.cells {
+		to[c.cell] = n.kid(c.kid)
+	}
+	var runs []run
+	for i, t := range to {
+		runs = addRun(runs, int64(i), t)
+	}
+	if len(runs) <= maxCases/2 {
+		w.dispatch(b, class, runs, n.span)
+		return
+	}
+	// Which way, all leaves being way 0.
+	ways := []int32{impossible}
+	wayOf := map[int32]uint32{}
+	which := make([]uint32, cells)
+	leaf := make([]uint32, cells)
+	leaves := false
+	for i, t := range to {
+		switch {
+		case t == impossible:
+		case w.isLeaf(t):
+			leaf[i] = uint32(w.nodes[t].out)
+			leaves = true
+		default:
+			k, ok := wayOf[t]
+			if !ok {
+				k = uint32(len(ways))
+				wayOf[t] = k
+				ways = append(ways, t)
+			}
+			which[i] = k
+		}
+	}
+	atLeaves := b
+	if len(ways) > 1 {
+		x := w.instr(b, ir.Instr{Op: ir.Lookup, X: class, Y: -1, ID: w.mod.table(w.hook, numberTableKind, which), Span: n.span})
+		t := ir.Term{Kind: ir.Switch, X: x, Y: -1, Span: n.span}
+		targets := make([]int, len(ways))
+		if leaves {
+			atLeaves = w.block()
+			targets[0] = atLeaves
+		} else {
+			targets[0] = w.node(ways[1])
+		}
+		for i, n := range ways[1:] {
+			targets[i+1] = w.node(n)
+		}
+		for i, target := range targets {
+			if i+1 < len(targets) {
+				t.Cases = append(t.Cases, int64(i))
+			}
+			t.To = append(t.To, target)
+		}
+		w.term(b, t)
+	}
+	if leaves {
+		x := w.instr(atLeaves, ir.Instr{Op: ir.Lookup, X: class, Y: -1, ID: w.mod.table(w.hook, leafTableKind, leaf), Span: n.span})
+		w.finishValue(atLeaves, x)
+	}
+}
+
+// finishValue ends a block with a leaf that is a value.
+func (w *writer) finishValue(b int, leaf ir.Value) {
+	if w.s.prog.audit {
+		w.report(b, leaf, w.r)
+		return
+	}
+	w.term(b, ir.Term{Kind: ir.Decide, X: leaf, Y: -1})
+}
