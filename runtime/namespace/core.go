@@ -274,8 +274,7 @@ func (s *session) tearDown() error {
 	if err := s.saveIDs(); err != nil {
 		return err
 	}
-	closeAll(s.maps)
-	s.maps = nil
+	s.close()
 	for _, dir := range []string{linksDir, hooksDir, progsDir, policiesDir, mapsDir, ""} {
 		if err := os.RemoveAll(s.path(dir)); err != nil {
 			return err

@@ -90,9 +90,10 @@ func versionDir() string { return fmt.Sprintf("v%d", abi.Version) }
 // session is the time during which a process has the lock.
 type session struct {
 	*Manager
-	file *os.File
-	maps map[string]*ebpf.Map // nil: the core does not exist
-	undo []func() error
+	file    *os.File
+	maps    map[string]*ebpf.Map // nil: the core does not exist
+	records []byte               // MapSpaces, mapped; nil: not yet
+	undo    []func() error
 }
 
 // lock waits for the lock, removes what a process that died left unfinished, and
@@ -158,11 +159,17 @@ func isTemporary(name string) bool {
 
 // unlock closes what the session has open.
 func (s *session) unlock() {
-	for _, m := range s.maps {
-		m.Close()
-	}
-	s.maps = nil
+	s.close()
 	s.file.Close() // releases the lock
+}
+
+func (s *session) close() {
+	if s.records != nil {
+		_ = unix.Munmap(s.records) // fails only for what is not mapped
+		s.records = nil
+	}
+	closeAll(s.maps)
+	s.maps = nil
 }
 
 // onError registers what takes a step back, should a later one fail.

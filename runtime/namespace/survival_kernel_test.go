@@ -241,12 +241,12 @@ func TestFailures(t *testing.T) {
 	t.Run("spaces", func(t *testing.T) {
 		m := open(t)
 		p := load(t, m, object)
-		spaces, err := m.Map(abi.MapSpaces)
+		s, err := m.lock()
 		require.NoError(t, err)
-		defer spaces.Close()
 		for i := uint32(0); i < abi.MaxSpaces; i++ {
-			require.NoError(t, spaces.Put(i, abi.Space{ID: uint64(i) + abi.MaxSpaces}))
+			require.NoError(t, s.write(i, &abi.Space{ID: uint64(i) + abi.MaxSpaces}))
 		}
+		s.unlock()
 		before := inventory(t)
 		_, err = m.Create(nil, p)
 		require.ErrorIs(t, err, ErrNoSpace)
