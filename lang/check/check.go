@@ -76,8 +76,9 @@ type finding struct {
 
 // unit is what is checked: the policy's file and what its imports are.
 type unit struct {
-	main     *ast.File
-	imported func(*ast.ImportStmt) *ast.File // nil: could not be loaded; reported by who loads
+	main    *ast.File
+	imports map[*ast.ImportStmt]*ast.File // those missing could not be loaded, which was reported
+	library bool                          // main is a library, checked by itself
 }
 
 func newChecker(u unit, schema *types.Schema) *checker {

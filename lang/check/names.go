@@ -27,12 +27,12 @@ func (c *checker) declare() {
 			c.fields[v.Name] = true
 		}
 	}
-	p := c.unit.main.Policy()
-	if p == nil {
+	switch p := c.unit.main.Policy(); {
+	case p != nil:
+		c.policy.Name = p.Name.Name
+	case !c.unit.library:
 		c.err(diag.MissingPolicy, source.Span{File: c.unit.main.Source}, "begin the file with `policy NAME`",
 			"this file has no policy statement; it is a library and can only be imported")
-	} else {
-		c.policy.Name = p.Name.Name
 	}
 	c.declareFile(c.unit.main)
 	for _, f := range c.files {
@@ -49,7 +49,7 @@ func (c *checker) declareFile(f *ast.File) {
 	for _, s := range f.Stmts {
 		switch s := s.(type) {
 		case *ast.ImportStmt:
-			if in := c.unit.imported(s); in != nil {
+			if in := c.unit.imports[s]; in != nil {
 				c.declareFile(in)
 			}
 		case *ast.ParamStmt:

@@ -54,7 +54,7 @@ const (
 
 	TooManyRules       Code = "SNP0401"
 	TooManyMembers     Code = "SNP0402"
-	ConditionsTooLarge Code = "SNP0404"
+	ConditionsTooLarge Code = "SNP0403"
 
 	OperationLater  Code = "SNP0411"
 	GroupLater      Code = "SNP0412"
@@ -66,7 +66,7 @@ const (
 	HelperLater     Code = "SNP0418"
 	CallLater       Code = "SNP0419"
 	SetKindLater    Code = "SNP0420"
-	ParamLater      Code = "SNP0422"
+	ParamLater      Code = "SNP0421"
 
 	RuleNeverMatches  Code = "SNP0451"
 	ConstantCondition Code = "SNP0452"

@@ -47,7 +47,7 @@ func (v Verdict) summary() string {
 	b.WriteString(v.Action.String())
 	switch {
 	case v.Rule != nil:
-		b.WriteString(" by " + ruleName(v.Rule))
+		b.WriteString(" by " + place(v.Rule))
 	case v.Default != nil:
 		fmt.Fprintf(&b, " by the default at %s", v.Default.Span)
 	case v.Reason == ByInvalid:
@@ -67,9 +67,9 @@ func (v Verdict) summary() string {
 	return b.String()
 }
 
-// ruleName is a rule's place and name: "deny rule 3 at web.snp:7:1 (secrets)".
-func ruleName(r *check.Rule) string {
-	s := fmt.Sprintf("%s rule %d at %s", r.Verb, r.ID, r.Span)
+// place is a rule's number, place and name: "rule 3 at web.snp:7:1 (secrets)".
+func place(r *check.Rule) string {
+	s := fmt.Sprintf("rule %d at %s", r.ID, r.Span)
 	if r.Name != "" {
 		s += " (" + r.Name + ")"
 	}
@@ -81,7 +81,7 @@ func (l TraceLine) explain(b *strings.Builder) {
 	if l.Swap {
 		direction = ", the other way round"
 	}
-	fmt.Fprintf(b, "  %s, %s%s: %s\n", ruleName(l.Rule), l.Op.Name, direction, l.Result)
+	fmt.Fprintf(b, "  %s %s, %s%s: %s\n", l.Rule.Verb, place(l.Rule), l.Op.Name, direction, l.Result)
 	for _, leaf := range l.Why {
 		text := leaf.Cond.Span().Text()
 		if text == "" {
