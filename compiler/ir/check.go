@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 )
 
 // Check tells whether the module keeps every invariant that its types state:
@@ -270,6 +271,8 @@ func interval(op Opcode, x, y def) (lo, hi int64) {
 		return 0, y.hi
 	case op == And && x.lo >= 0:
 		return 0, x.hi
+	case op == Or && x.lo >= 0 && y.lo >= 0:
+		return 0, 1<<bits.Len64(uint64(x.hi|y.hi)) - 1
 	}
 	return lo, hi
 }

@@ -16,13 +16,19 @@ type stage struct {
 	start, end int
 	nodes      []node
 	root       int32
+	// ranks, if not nil, says that the stage is a part of a run that is decided
+	// by ranks: outcomes of nodes are ranks, or fall. last is set in the last part.
+	ranks *ranking
+	last  bool
 	// direct: the part is one entry, too entangled for a DAG; its condition is
 	// evaluated operator by operator.
 	direct bool
+	entry  item
 	next   *stage
 }
 
-// node is a terminal (v is -1) with an outcome, or tests variable v.
+// node is a terminal (v is -1) with an outcome, or tests variable v. A node with
+// one kid tests nothing: it says that what follows needs the variable's class.
 type node struct {
 	v    int32
 	out  outcome
@@ -30,6 +36,7 @@ type node struct {
 	// def is the kid of the cells that are not listed, an index of kids.
 	def   int32
 	cells []cellKid
+	need  bool
 	span  source.Span
 }
 
@@ -51,6 +58,7 @@ type state struct {
 
 // builder builds the DAG of one stage.
 type builder struct {
+	stage  *stage
 	fs     *formulas
 	end    int // of the stage; jumps to it or behind leave the stage
 	nodes  []node
@@ -61,53 +69,58 @@ type builder struct {
 	worlds map[int32]*world
 }
 
-// Work allowed for a stage before its list is split: what any list may cost,
-// and what each entry adds.
-const (
-	baseWork  = 1 << 15
-	entryWork = 128
-)
+// work is what a DAG may cost before something else is tried: what any may, and
+// what each entry adds. The entries of its tables count too.
+type work struct{ base, entry int }
 
-// buildStages decides entries start … end-1 in one stage, or if that costs too
-// much, in several, each of which decides a part of the list.
-func buildStages(fs *formulas, p *program, start, end int) *stage {
-	if s := tryStage(fs, p, start, end); s != nil {
-		return s
+var usualWork = work{1 << 13, 64}
+
+// buildStages decides a program in one DAG or, if that costs too much, run by run.
+func buildStages(fs *formulas, p *program) (*stage, error) {
+	s := &stage{prog: p, end: len(p.entries)}
+	items := make([]item, len(p.entries))
+	for i, e := range p.entries {
+		items[i] = item{int32(i), e.cond, leaveProgram(p, e.out)}
 	}
-	if end-start == 1 {
-		return &stage{prog: p, start: start, end: end, direct: true}
+	if s.tryItems(fs, items) {
+		return s, nil
 	}
-	mid := (start + end) / 2
-	first, second := buildStages(fs, p, start, mid), buildStages(fs, p, mid, end)
-	last := first
-	for last.next != nil {
-		last = last.next
+	var first, last *stage
+	for i, start := range p.runs {
+		end := len(p.entries)
+		if i+1 < len(p.runs) {
+			end = p.runs[i+1]
+		}
+		if start == end {
+			continue
+		}
+		run, err := rankRun(fs, p, start, end)
+		if err != nil {
+			return nil, err
+		}
+		if first == nil {
+			first = run
+		} else {
+			last.next = run
+		}
+		for last = run; last.next != nil; {
+			last = last.next
+		}
 	}
-	last.next = second
-	return first
+	return first, nil
 }
 
-func tryStage(fs *formulas, p *program, start, end int) *stage {
-	b := &builder{fs: fs, end: end, prog: p, index: map[string]int32{}, same: map[string]int32{}, worlds: map[int32]*world{},
-		budget: baseWork + entryWork*(end-start)}
-	items := make([]item, 0, end-start)
-	for i := start; i < end; i++ {
-		e := p.entries[i]
-		items = append(items, item{int32(i), e.cond, b.leave(e.out)})
+// tryItems builds the DAG of a list; false if that costs too much.
+func (s *stage) tryItems(fs *formulas, items []item) bool {
+	b := &builder{stage: s, fs: fs, end: s.end, prog: s.prog, index: map[string]int32{}, same: map[string]int32{}, worlds: map[int32]*world{},
+		budget: fs.work.base + fs.work.entry*len(items)}
+	final := leaveProgram(s.prog, jumpTo(s.end))
+	if s.ranks != nil {
+		b.end, final = 0, fall
 	}
-	root := b.node(b.normalise(items, b.leave(jumpTo(end))))
-	if b.budget < 0 {
-		return nil
-	}
-	return &stage{prog: p, start: start, end: end, nodes: b.nodes, root: root}
-}
-
-// leave turns a jump to the program's end into the leaf that is there.
-func (b *builder) leave(o outcome) outcome {
-	if !o.isLeaf() && int(o.pos()) == len(b.prog.entries) {
-		return 0
-	}
-	return o
+	s.root = b.node(b.normalise(items, final))
+	s.nodes = b.nodes
+	return b.budget >= 0 || len(items) == 0
 }
 
 // inside tells whether an outcome is a jump within the stage.
@@ -189,7 +202,7 @@ func (b *builder) node(s state) int32 {
 
 // unique gives the node that tests the same and leads to the same.
 func (b *builder) unique(n node) int32 {
-	if len(n.kids) == 1 {
+	if len(n.kids) == 1 && !n.need {
 		return n.kids[0]
 	}
 	key := make([]byte, 1, 13+8*len(n.cells))
@@ -217,7 +230,7 @@ func (b *builder) expand(s state) node {
 		v = min(v, b.fs.at(it.f).lo)
 	}
 	if v == noVar {
-		return node{v: -1, out: s.final}
+		return b.terminal(s.final)
 	}
 	if b.budget < 0 {
 		return node{v: -1, out: s.final} // the stage is thrown away
@@ -230,6 +243,17 @@ func (b *builder) expand(s state) node {
 		}
 	}
 	return b.split(n, s)
+}
+
+// terminal is the node of an outcome, behind those that say which classes it needs.
+func (b *builder) terminal(o outcome) node {
+	n := node{v: -1, out: o}
+	if b.stage.needs(o) {
+		for _, v := range slices.Backward(b.stage.ranks.vars) {
+			n = node{v: v.order, kids: []int32{b.unique(n)}, need: true}
+		}
+	}
+	return n
 }
 
 // split computes the kids of a node: cells in which the same of the atoms hold
@@ -314,6 +338,9 @@ func (b *builder) split(n node, s state) node {
 		}
 	}
 	b.budget -= len(listed) + (b.fs.steps - before)
+	if len(n.cells) > maxCases && v.kind == classVar {
+		b.budget -= v.known / 8
+	}
 	return n
 }
 

@@ -11,22 +11,22 @@ import (
 // that the condition needs first, then one test per literal. The size is
 // linear in the condition, which is what a DAG could not promise.
 func (e *emitter) enterDirect(s *stage, r *region) int {
-	en := s.prog.entries[s.start]
-	first := e.block()
-	b := first
-	for _, v := range e.classesOf(en.cond) {
-		if _, ok := r.classes[v]; !ok {
-			r = e.classify(b, e.fs.vars[v], r)
-			next := e.block()
-			e.jump(b, next)
-			b = next
+	b := e.block()
+	classes := e.classesOf(s.entry.f)
+	if s.needs(s.entry.out) || s.needs(fall) {
+		for _, v := range s.ranks.vars {
+			classes = append(classes, v.order)
 		}
 	}
-	d := &directWriter{e, s, r, en.span, map[directKey]int{}}
-	hit := e.finishBlock(s, en.out, r)
-	miss := e.finishBlock(s, jumpTo(s.end), r)
-	e.jump(b, d.test(en.cond, hit, miss))
-	return first
+	for _, v := range classes {
+		if _, ok := r.classes[v]; !ok {
+			r = e.classify(b, e.fs.vars[v], r)
+		}
+	}
+	r = e.ranked(b, s.ranks, r)
+	d := &directWriter{e, s, r, s.prog.entries[s.entry.pos].span, map[directKey]int{}}
+	e.jump(b, d.test(s.entry.f, e.finishBlock(s, s.entry.out, r), e.finishBlock(s, fall, r)))
+	return b
 }
 
 // classesOf lists the class variables of a formula in order.
@@ -101,8 +101,7 @@ func (d *directWriter) test(f formula, hit, miss int) int {
 func (d *directWriter) literal(l literal, hit, miss int) int {
 	v := d.fs.vars[l.v]
 	w := &writer{emitter: d.emitter, s: d.s, r: d.r, memo: map[int32]int{0: miss, 1: hit}, wanted: map[int32]*wanted{}}
-	// The two kids are in memo, so that what the nodes are does not matter.
-	w.nodes = []node{{v: -1, out: jumpTo(0)}, {v: -1, out: jumpTo(1)}}
+	w.nodes = []node{{v: -1}, {v: -1}} // both are in memo
 	n := node{v: l.v, kids: []int32{0, 1}, span: d.span}
 	value := func(holds bool) int32 {
 		if holds != l.neg {

@@ -3,6 +3,7 @@ package lower
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/snappy-policy/snappy/compiler/ir"
@@ -21,19 +22,23 @@ import (
 // Such a place is a region: a part of the function in which certain classes
 // are at hand. A region is entered at one block, which dominates it.
 type emitter struct {
-	mod    *moduleBuilder
-	hook   string
-	fs     *formulas
-	blocks []*ir.Block
-	values int
-	starts map[stageKey]int
-	decide map[outcome]int
-	leaves map[leafKey]int
-	after  *stage // of the verdict, which follows the audit; nil if there is none
+	mod      *moduleBuilder
+	hook     string
+	fs       *formulas
+	blocks   []*ir.Block
+	values   int
+	starts   map[stageKey]int
+	decide   map[outcome]int
+	leaves   map[leafKey]int
+	rankEnds map[rankKey]int
+	after    *stage // of the verdict, which follows the audit; nil if there is none
 }
 
 // region is where classes are at hand, by variable.
-type region struct{ classes map[int32]ir.Value }
+type region struct {
+	classes map[int32]ir.Value
+	ranks   map[*ranking]ir.Value // the least rank by the tables
+}
 
 type stageKey struct {
 	s   *stage
@@ -67,7 +72,7 @@ func (e *emitter) jump(b, to int) {
 // emitFunc writes the function: skipped events, the audit, the verdict.
 // One of the stages may be nil: then that part does nothing.
 func emitFunc(mod *moduleBuilder, h hookInfo, fs *formulas, audit, decide *stage) *ir.Func {
-	e := &emitter{mod: mod, hook: h.name, fs: fs, starts: map[stageKey]int{}, decide: map[outcome]int{}, leaves: map[leafKey]int{}, after: decide}
+	e := &emitter{mod: mod, hook: h.name, fs: fs, starts: map[stageKey]int{}, decide: map[outcome]int{}, leaves: map[leafKey]int{}, rankEnds: map[rankKey]int{}, after: decide}
 	entry := e.block()
 	at := e.skips(entry, h.skip)
 	first := audit
@@ -132,27 +137,38 @@ func (e *emitter) stage(s *stage, pos int32, r *region) int {
 	for int(pos) >= s.end {
 		s = s.next
 	}
+	if int(pos) != s.start {
+		panic("lower: jump into the middle of a stage")
+	}
 	k := stageKey{s, pos, r}
 	if b, ok := e.starts[k]; ok {
 		return b
 	}
-	if int(pos) != s.start {
-		// A jump into the middle of a stage: a stage of its own decides from there on.
-		s = e.mod.suffix(e.fs, s, int(pos))
-	}
 	b := e.block()
 	e.starts[k] = b
-	e.jump(b, e.enter(s, r))
+	at := b
+	if s.ranks != nil {
+		r = e.ranked(at, s.ranks, r)
+	}
+	e.jump(at, e.enter(s, r))
 	return b
 }
 
-// finishBlock gives the block at which an outcome is carried out.
+// finishBlock gives the block at which an outcome of a node is carried out.
 func (e *emitter) finishBlock(s *stage, o outcome, r *region) int {
+	if s.ranks != nil {
+		return e.finishRank(s, o, r)
+	}
+	return e.outcomeBlock(s, o, r)
+}
+
+// outcomeBlock gives the block of an outcome of the program.
+func (e *emitter) outcomeBlock(s *stage, o outcome, r *region) int {
 	switch {
 	case !o.isLeaf() && int(o.pos()) < len(s.prog.entries):
 		return e.stage(s, o.pos(), r)
 	case !o.isLeaf():
-		return e.finishBlock(s, 0, r)
+		return e.outcomeBlock(s, 0, r)
 	case !s.prog.audit:
 		return e.decideBlock(o)
 	}
@@ -204,6 +220,9 @@ func (e *emitter) write(s *stage, nodes []node, root int32, r *region) int {
 	for _, v := range vars {
 		want := w.wanted[v]
 		inner := e.classify(want.block, e.fs.vars[v], r)
+		if s.ranks != nil {
+			inner = e.ranked(want.block, s.ranks, inner)
+		}
 		reduced := &reducer{nodes: slices.Clone(nodes), fs: e.fs, r: r, goal: v, memo: map[int32]int32{}, same: map[string]int32{}}
 		start := reduced.node(root)
 		e.jump(want.block, e.write(s, reduced.nodes, start, inner))
@@ -214,10 +233,15 @@ func (e *emitter) write(s *stage, nodes []node, root int32, r *region) int {
 // classify computes a class in a block and gives the region behind it.
 func (e *emitter) classify(b int, v *variable, r *region) *region {
 	id := e.mod.classifierOf(e.hook, v)
-	inner := &region{classes: map[int32]ir.Value{v.order: e.instr(b, ir.Instr{Op: ir.Class, X: -1, Y: -1, ID: id, Span: v.span})}}
-	for k, x := range r.classes {
-		inner.classes[k] = x
-	}
+	inner := r.clone()
+	inner.classes[v.order] = e.instr(b, ir.Instr{Op: ir.Class, X: -1, Y: -1, ID: id, Span: v.span})
+	return inner
+}
+
+func (r *region) clone() *region {
+	inner := &region{map[int32]ir.Value{}, map[*ranking]ir.Value{}}
+	maps.Copy(inner.classes, r.classes)
+	maps.Copy(inner.ranks, r.ranks)
 	return inner
 }
 
@@ -322,6 +346,9 @@ type writer struct {
 type wanted struct{ block int }
 
 func (w *writer) node(id int32) int {
+	if w.mod.over {
+		return w.allowBlock() // the function is thrown away
+	}
 	if b, ok := w.memo[id]; ok {
 		return b
 	}
@@ -346,8 +373,11 @@ func (w *writer) fresh(id int32) int {
 			}
 			return want.block
 		}
+		if n.need {
+			return w.node(n.kids[0])
+		}
 		b := w.block()
-		w.onClass(b, class, v.cells(), n)
+		w.onClass(b, class, v.known, v.cells(), n)
 		return b
 	}
 	b := w.block()
@@ -438,7 +468,7 @@ func (w *writer) onScalar(b int, v *variable, n *node) {
 	if v.x.field != nil && len(runs) > maxCases {
 		if c, ok := w.intClasses(v, to); ok {
 			class := w.instr(b, ir.Instr{Op: ir.Class, X: -1, Y: -1, ID: c.id, Span: n.span})
-			w.onClass(b, class, c.cells, &node{v: n.v, kids: c.kids, def: 0, cells: c.list, span: n.span})
+			w.onClass(b, class, c.cells, c.cells, &node{v: n.v, kids: c.kids, def: 0, cells: c.list, span: n.span})
 			return
 		}
 	}
@@ -541,13 +571,19 @@ func (w *writer) onlyLeaves(nodes []int32) bool {
 	return !slices.ContainsFunc(nodes, func(n int32) bool { return n != impossible && !w.isLeaf(n) })
 }
 
-func (w *writer) isLeaf(id int32) bool { return w.nodes[id].v < 0 && w.nodes[id].out.isLeaf() }
+func (w *writer) isLeaf(id int32) bool {
+	return w.s.ranks == nil && w.nodes[id].v < 0 && w.nodes[id].out.isLeaf()
+}
 
 // onClass ends a block by going where a class leads: by comparisons if few, else by tables.
-func (w *writer) onClass(b int, class ir.Value, cells int, n *node) {
-	to := make([]int32, cells)
+// Tables have an entry for the unresolved class even if it cannot occur.
+func (w *writer) onClass(b int, class ir.Value, known, cells int, n *node) {
+	to := make([]int32, known+1)
 	for i := range to {
-		to[i] = n.kid(n.def)
+		to[i] = impossible
+		if i < cells {
+			to[i] = n.kid(n.def)
+		}
 	}
 	for _, c := range n.cells {
 		to[c.cell] = n.kid(c.kid)
@@ -563,8 +599,8 @@ func (w *writer) onClass(b int, class ir.Value, cells int, n *node) {
 	// Which way, all leaves being way 0.
 	ways := []int32{impossible}
 	wayOf := map[int32]uint32{}
-	which := make([]uint32, cells)
-	leaf := make([]uint32, cells)
+	which := make([]uint32, known+1)
+	leaf := make([]uint32, known+1)
 	leaves := false
 	for i, t := range to {
 		switch {

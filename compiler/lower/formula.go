@@ -73,6 +73,7 @@ const noVar = math.MaxInt32
 
 type formulas struct {
 	vars  []*variable
+	work  work
 	nodes []formulaNode
 	lits  map[literal]formula
 	index map[string]formula
@@ -83,8 +84,8 @@ type formulas struct {
 	steps int // formulas visited, a measure of work
 }
 
-func newFormulas(vars []*variable) *formulas {
-	fs := &formulas{vars: vars, lits: map[literal]formula{}, index: map[string]formula{}}
+func newFormulas(vars []*variable, w work) *formulas {
+	fs := &formulas{vars: vars, work: w, lits: map[literal]formula{}, index: map[string]formula{}}
 	fs.add(formulaNode{op: constOp, lo: noVar, hi: -1})
 	fs.add(formulaNode{op: constOp, lo: noVar, hi: -1})
 	return fs

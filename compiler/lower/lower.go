@@ -39,11 +39,11 @@ func Lower(p *check.Policy) (*ir.Module, diag.List) {
 	if err != nil {
 		panic(fmt.Sprintf("lower: %v", err))
 	}
-	return lowerTo(p, t)
+	return lowerTo(p, t, usualWork)
 }
 
-func lowerTo(p *check.Policy, t *target.Target) (*ir.Module, diag.List) {
-	m := &moduleBuilder{mod: &ir.Module{Policy: p.Name}, leaves: newLeafTable(), tables: map[string]int{}}
+func lowerTo(p *check.Policy, t *target.Target, w work) (*ir.Module, diag.List) {
+	m := &moduleBuilder{work: w, mod: &ir.Module{Policy: p.Name}, leaves: newLeafTable(), tables: map[string]int{}}
 	for _, h := range t.Hooks {
 		m.function(p, h)
 	}
@@ -57,19 +57,14 @@ func lowerTo(p *check.Policy, t *target.Target) (*ir.Module, diag.List) {
 
 // moduleBuilder collects what functions share.
 type moduleBuilder struct {
+	work   work
 	mod    *ir.Module
 	leaves *leafTable
 	tables map[string]int
 	diags  diag.List
 	// bytes is what the tables of the present hook take; over is set when that is too much.
-	bytes    int
-	over     bool
-	suffixes map[suffixKey]*stage
-}
-
-type suffixKey struct {
-	s   *stage
-	pos int
+	bytes int
+	over  bool
 }
 
 func (m *moduleBuilder) function(p *check.Policy, h *target.Hook) {
@@ -85,37 +80,52 @@ func (m *moduleBuilder) function(p *check.Policy, h *target.Hook) {
 			return
 		}
 	}
-	fs := newFormulas(conds.vars)
-	audit := buildProgram(fs, finish(fs, ps.audit, true))
-	decide := buildProgram(fs, finish(fs, ps.decide, false))
+	fs := newFormulas(conds.vars, m.work)
+	audit, err := buildProgram(fs, finish(fs, ps.audit, []int{0}, true))
+	var decide *stage
+	if err == nil {
+		decide, err = buildProgram(fs, finish(fs, ps.decide, ps.runs, false))
+	}
+	if err != nil {
+		var limit *limitError
+		if !errors.As(err, &limit) {
+			panic(err)
+		}
+		m.tooLarge(h, limit.span)
+		return
+	}
 	if audit == nil && decide == nil {
 		return
 	}
-	m.bytes, m.over, m.suffixes = 0, false, map[suffixKey]*stage{}
+	m.bytes, m.over = 0, false
 	f := emitFunc(m, hookInfo{h.Name, h.Skip}, fs, audit, decide)
 	if m.over {
-		m.diags = append(m.diags, diag.Diagnostic{Code: diag.TablesTooLarge, Severity: diag.Error, Span: largest(p, h),
-			Message: fmt.Sprintf("the decision tables of hook %s need more than %d bytes", h.Name, MaxTableBytes),
-			Help:    "rules over two paths, or over many values besides a path, multiply: split them over fewer distinct paths"})
+		m.tooLarge(h, firstRule(p, h))
 		return
 	}
 	m.mod.Funcs = append(m.mod.Funcs, f)
 }
 
-// buildProgram builds the stages of a program; nil if it always ends in leaf 0.
-func buildProgram(fs *formulas, p *program) *stage {
-	if len(p.entries) == 0 {
-		return nil
-	}
-	s := buildStages(fs, p, 0, len(p.entries))
-	if !s.direct && s.next == nil && s.nodes[s.root].v < 0 && s.nodes[s.root].out == 0 {
-		return nil
-	}
-	return s
+func (m *moduleBuilder) tooLarge(h *target.Hook, sp source.Span) {
+	m.diags = append(m.diags, diag.Diagnostic{Code: diag.TablesTooLarge, Severity: diag.Error, Span: sp,
+		Message: fmt.Sprintf("the decision tables of hook %s need more than %d bytes", h.Name, MaxTableBytes),
+		Help:    "conditions on two paths that overlap in many ways multiply: use fewer distinct patterns, or the same ones for both paths"})
 }
 
-// largest is the span of the first rule over one of the hook's operations.
-func largest(p *check.Policy, h *target.Hook) source.Span {
+// buildProgram builds the stages of a program; nil if it always ends in leaf 0.
+func buildProgram(fs *formulas, p *program) (*stage, error) {
+	if len(p.entries) == 0 {
+		return nil, nil
+	}
+	s, err := buildStages(fs, p)
+	if err == nil && s.ranks == nil && s.nodes[s.root].v < 0 && s.nodes[s.root].out == 0 {
+		return nil, nil
+	}
+	return s, err
+}
+
+// firstRule is the span of the first rule over one of the hook's operations.
+func firstRule(p *check.Policy, h *target.Hook) source.Span {
 	for _, r := range p.Rules {
 		for _, use := range r.Ops {
 			for _, inst := range h.Instances {
@@ -204,23 +214,6 @@ func (m *moduleBuilder) classifier(c *ir.Classifier, hook string) int {
 }
 
 func classifierName(hook string, id int) string { return fmt.Sprintf("%s.c%d", hook, id) }
-
-// suffix is a chain of stages that decides like s and what follows, from an
-// entry in its middle on.
-func (m *moduleBuilder) suffix(fs *formulas, s *stage, pos int) *stage {
-	k := suffixKey{s, pos}
-	t := m.suffixes[k]
-	if t == nil {
-		t = buildStages(fs, s.prog, pos, s.end)
-		last := t
-		for last.next != nil {
-			last = last.next
-		}
-		last.next = s.next
-		m.suffixes[k] = t
-	}
-	return t
-}
 
 // compactLeaves drops leaves that nothing decides or reports.
 func compactLeaves(m *ir.Module) {

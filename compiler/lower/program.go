@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -31,17 +32,23 @@ type entry struct {
 // taken; jumps lead forward. After the last entry the outcome is leaf 0. Its
 // order is the rank of verdicts: kills, denials, unresolved ones, then the
 // instances that must be allowed, one after the other.
+//
+// It consists of runs: the denials, then one per instance. Entries of a run jump
+// nowhere but to its end.
 type program struct {
 	audit   bool
 	entries []entry
+	runs    []int // where they start
 }
 
 // line is an entry before its condition is a formula.
 type line struct {
-	cond *tree // nil: true
-	may  bool  // taken too if the condition is unresolved
-	out  outcome
-	span source.Span
+	active *tree // and
+	cond   *tree // nil: true
+	guard  bool  // the condition is that the run's instance is not active
+	may    bool  // taken too if the condition is unresolved
+	out    outcome
+	span   source.Span
 }
 
 // judgement is a rule's condition in one instance of an event.
@@ -60,6 +67,7 @@ type programs struct {
 	active []*tree // per instance; nil: always
 	audit  []line
 	decide []line
+	runs   []int // of decide
 }
 
 func buildPrograms(p *check.Policy, h *target.Hook, leaves *leafTable, conds *conditions) *programs {
@@ -81,12 +89,14 @@ func buildPrograms(p *check.Policy, h *target.Hook, leaves *leafTable, conds *co
 			b.deny(j, true, b.leaf(ir.Deny, ir.Unresolved, j))
 		}
 	}
+	b.runs = []int{0}
 	for i := range h.Instances {
+		b.runs = append(b.runs, len(b.decide))
 		b.allowed(i)
 	}
 	for _, j := range b.judge(ast.Audit) {
 		leaf := leaves.add(ir.Leaf{Verdict: ir.Audit, Reason: ir.ByRule, Rule: j.rule.ID, Op: h.Instances[j.inst].Op.Name})
-		b.audit = append(b.audit, line{cond: b.when(j), out: leaf, span: j.rule.Span})
+		b.audit = append(b.audit, line{active: b.active[j.inst], cond: j.cond, out: leaf, span: j.rule.Span})
 	}
 	return b
 }
@@ -114,16 +124,8 @@ func byRule(js []judgement) []judgement {
 	return js
 }
 
-// when is the condition that a judgement's instance is active and its rule holds.
-func (b *programs) when(j judgement) *tree {
-	if b.active[j.inst] == nil {
-		return j.cond
-	}
-	return &tree{op: treeAnd, kids: []*tree{b.active[j.inst], j.cond}}
-}
-
 func (b *programs) deny(j judgement, may bool, leaf outcome) {
-	b.decide = append(b.decide, line{cond: b.when(j), may: may, out: leaf, span: j.rule.Span})
+	b.decide = append(b.decide, line{active: b.active[j.inst], cond: j.cond, may: may, out: leaf, span: j.rule.Span})
 }
 
 // allowed adds the lines that deny unless an instance is allowed.
@@ -154,7 +156,7 @@ func (b *programs) allowed(i int) {
 	end := len(b.decide) + len(allows) + len(unresolved) + 1
 	if b.active[i] != nil {
 		end++
-		b.decide = append(b.decide, line{cond: &tree{op: treeNot, kids: []*tree{b.active[i]}}, out: jumpTo(end), span: def.Span})
+		b.decide = append(b.decide, line{guard: true, cond: &tree{op: treeNot, kids: []*tree{b.active[i]}}, out: jumpTo(end), span: def.Span})
 	}
 	for _, j := range allows {
 		b.decide = append(b.decide, line{cond: j.cond, out: jumpTo(end), span: j.rule.Span})
@@ -183,15 +185,51 @@ func (b *programs) errno(op *types.Operation) int {
 	return int(n)
 }
 
-// finish turns lines into a program over formulas, without entries that never hold.
-func finish(fs *formulas, lines []line, audit bool) *program {
-	p := &program{audit: audit, entries: make([]entry, len(lines))}
-	for i, l := range lines {
-		cond := isTrue
-		if l.cond != nil {
-			cond = fs.fromTree(l.cond, false, l.may)
+// finish turns lines into a program over formulas. An entry whose condition,
+// guards apart, is that of an earlier one in its run that has no guards never
+// decides, nor does a run that repeats one without guards: the two directions of
+// an exchange often ask the same.
+func finish(fs *formulas, lines []line, runs []int, audit bool) *program {
+	p := &program{audit: audit, runs: runs, entries: make([]entry, len(lines))}
+	formulaOf := func(t *tree, may bool) formula {
+		if t == nil {
+			return isTrue
 		}
-		p.entries[i] = entry{cond, l.out, l.span}
+		return fs.fromTree(t, false, may)
+	}
+	asked := map[string]bool{} // the conditions of runs without guards
+	for r, start := range runs {
+		end := len(lines)
+		if r+1 < len(runs) {
+			end = runs[r+1]
+		}
+		seen := map[formula]bool{}
+		var key []byte
+		guarded := false
+		for i := start; i < end; i++ {
+			l := lines[i]
+			cond := formulaOf(l.cond, l.may)
+			skip := l.cond != nil && l.out == jumpTo(end) && l.active == nil && l.guard
+			guarded = guarded || l.active != nil || skip
+			switch {
+			case skip:
+			case seen[cond]:
+				cond = isFalse
+			default:
+				seen[cond] = l.active == nil
+				if cond != isFalse {
+					key = binary.LittleEndian.AppendUint32(key, uint32(cond))
+					key = append(key, byte(min(int32(l.out), 0)>>31)) // whether it jumps
+				}
+			}
+			p.entries[i] = entry{fs.join(andOp, []formula{formulaOf(l.active, false), cond}), l.out, l.span}
+		}
+		if asked[string(key)] && r > 0 {
+			for i := start; i < end; i++ {
+				p.entries[i].cond = isFalse
+			}
+		}
+		asked[string(key)] = asked[string(key)] || !guarded && r > 0
 	}
 	return p
 }

@@ -241,7 +241,7 @@ func TestRandomPolicies(t *testing.T) {
 	for seed := range policies {
 		g := &gen{rand.New(rand.NewPCG(uint64(seed), 1)), tgt}
 		p := g.policy(1+g.IntN(9), g.IntN(4))
-		m, diags := lowerTo(p, tgt)
+		m, diags := lowerTo(p, tgt, pick(g, []work{usualWork, {}, {base: 20}, {base: 100}}))
 		require.Empty(t, diags, "seed %d", seed)
 		if err := ir.Check(m); err != nil {
 			t.Fatalf("seed %d: %v\n%s\n%s", seed, err, describe(p), m)

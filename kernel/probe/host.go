@@ -1,285 +1,200 @@
 package probe
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
+	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/snappy-policy/snappy/kernel/hook"
 )
 
-// host is the system as the checks see it: its files, and what came of trials.
+// Capabilities that loading and attaching LSM programs takes (linux/capability.h).
+const (
+	capSysAdmin = 21
+	capPerfmon  = 38
+	capBPF      = 39
+)
+
+// Oldest kernel on which policies are enforced.
+const (
+	oldestMajor = 6
+	oldestMinor = 1
+)
+
+// host makes the checks that only read files, below root.
 type host struct {
-	files  fs.FS // the root directory
-	arch   string
-	trials func() trials
+	*Report
+	root fs.FS // "/"
 }
 
-// text reads a small file; "" if that is not possible.
-func (h *host) text(path string) string {
-	b, err := fs.ReadFile(h.files, path)
+func (h *host) read(path string) (string, error) {
+	b, err := fs.ReadFile(h.root, path)
+	return strings.TrimSpace(string(b)), err
+}
+
+func (h *host) version() {
+	f := Finding{Name: "kernel.version", Status: OK, Required: true, What: "Linux " + h.Kernel,
+		Why: fmt.Sprintf("policies need Linux %d.%d or later", oldestMajor, oldestMinor), Fix: "boot a newer kernel"}
+	major, minor, ok := parseRelease(h.Kernel)
+	switch {
+	case !ok:
+		f.Status, f.What = Unknown, fmt.Sprintf("the release %q is not of the form 6.1", h.Kernel)
+	case major < oldestMajor || major == oldestMajor && minor < oldestMinor:
+		f.Status = Missing
+	}
+	h.add(f)
+}
+
+// parseRelease takes major and minor from a release such as 6.12.5-amd64.
+func parseRelease(release string) (major, minor int, ok bool) {
+	first, rest, found := strings.Cut(release, ".")
+	if !found {
+		return 0, 0, false
+	}
+	end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 0 {
+		end = len(rest)
+	}
+	major, err := strconv.Atoi(first)
+	minor, err2 := strconv.Atoi(rest[:end])
+	return major, minor, err == nil && err2 == nil
+}
+
+func (h *host) arch() {
+	f := Finding{Name: "kernel.arch", Status: OK, Required: true, What: h.Arch,
+		Why: "programs are attached by BPF trampolines and call each other by tail calls from functions, which this architecture's kernels may not have",
+		Fix: "use amd64 or arm64"}
+	switch h.Arch {
+	case "amd64":
+	case "arm64": // trampolines with Linux 6.0, below our minimum
+		f.What = "arm64 (not tested)"
+	default:
+		f.Status = Unknown
+	}
+	h.add(f)
+}
+
+// privileges checks the effective capabilities and the user namespace.
+func (h *host) privileges() {
+	f := Finding{Name: "privileges", Status: OK, Required: true, What: "CAP_BPF and CAP_PERFMON in the initial user namespace",
+		Why: "the kernel takes LSM programs only from the privileged", Fix: "run as root, outside of containers (sudo)"}
+	caps, err := h.capabilities()
+	userMap, err2 := h.read("proc/self/uid_map")
+	has := func(bit uint) bool { return caps>>bit&1 != 0 }
+	switch {
+	case err != nil || err2 != nil:
+		f.Status, f.What = Unknown, errors.Join(err, err2).Error()
+	case !slices.Equal(strings.Fields(userMap), []string{"0", "0", "4294967295"}):
+		f.Status, f.What = Missing, "this process is in a user namespace of its own"
+	case !has(capSysAdmin) && !(has(capBPF) && has(capPerfmon)):
+		f.Status, f.What = Missing, "this process has neither CAP_SYS_ADMIN nor CAP_BPF with CAP_PERFMON"
+	}
+	h.add(f)
+}
+
+func (h *host) capabilities() (uint64, error) {
+	status, err := h.read("proc/self/status")
 	if err != nil {
-		return ""
+		return 0, err
 	}
-	return string(b)
-}
-
-func (h *host) exists(path string) bool {
-	_, err := fs.Stat(h.files, path)
-	return err == nil
-}
-
-// version reads the first two numbers of a kernel release.
-func version(release string) (major, minor int, err error) {
-	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
-		return 0, 0, fmt.Errorf("kernel release %q has no version", release)
+	for _, line := range strings.Split(status, "\n") {
+		if hex, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			return strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
+		}
 	}
-	return major, minor, nil
+	return 0, errors.New("/proc/self/status has no CapEff")
 }
 
-func before(major, minor, wantMajor, wantMinor int) bool {
-	return major < wantMajor || major == wantMajor && minor < wantMinor
+// securityfs says whether the two files that tell about security modules can be read.
+func (h *host) securityfs() {
+	f := Finding{Name: "securityfs", Status: OK, What: "mounted at /sys/kernel/security",
+		Why: "it tells which security modules are active", Fix: "mount -t securityfs securityfs /sys/kernel/security"}
+	if _, err := h.read("sys/kernel/security/lsm"); errors.Is(err, fs.ErrNotExist) {
+		f.Status, f.What = Missing, "not mounted at /sys/kernel/security"
+	} else if err != nil {
+		f.Status, f.What = Unknown, err.Error()
+	}
+	h.add(f)
 }
 
-func (h *host) kernel(release string) Finding {
-	f := Finding{Name: "kernel", State: OK, What: "Linux " + release}
-	major, minor, err := version(release)
+// lsm tells apart: not built in, built in but not active, active. builtIn is
+// whether the kernel's BTF has the hooks of the BPF LSM.
+func (h *host) lsm(builtIn Status) {
+	f := Finding{Name: "lsm.enabled", Status: OK, Required: true, What: "the BPF security module is active",
+		Why: "policies are BPF programs at the hooks of Linux security modules"}
+	list, err := h.read("sys/kernel/security/lsm")
+	active := strings.Split(list, ",")
+	switch {
+	case builtIn == Missing:
+		f.Status, f.What = Missing, "the kernel is built without the BPF security module (CONFIG_BPF_LSM)"
+		f.Fix = "boot a kernel with CONFIG_BPF_LSM=y; those of the large distributions have it"
+	case err != nil:
+		f.Status, f.What = Unknown, "the list of active security modules cannot be read: "+err.Error()
+		f.Fix = "mount securityfs (see there); lsm.runs tells what happens in fact"
+	case !slices.Contains(active, "bpf"):
+		f.Status = Missing
+		f.What = fmt.Sprintf("the BPF security module is built in but not active (active: %s)", list)
+		f.Fix = fmt.Sprintf("add to the kernel command line and reboot: lsm=%s", enable(active))
+	}
+	h.add(f)
+}
+
+// enable is the present list with bpf at its end, as lsm= wants it. The kernel adds
+// capability by itself, and lists it since 5.0; naming it does no harm.
+func enable(active []string) string {
+	var names []string
+	for _, name := range active {
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(append(names, "bpf"), ",")
+}
+
+// lockdown: in confidentiality mode BPF programs may not read kernel memory.
+func (h *host) lockdown() {
+	f := Finding{Name: "lockdown", Status: OK, Required: true, What: "the kernel lets BPF programs read its memory",
+		Why: "fields of an event are read from kernel memory", Fix: "boot with lockdown=integrity, or without lockdown="}
+	mode, err := h.read("sys/kernel/security/lockdown")
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // no lockdown module, or no securityfs
+	case err != nil:
+		f.Status, f.What = Unknown, err.Error()
+	case strings.Contains(mode, "[confidentiality]"):
+		f.Status, f.What = Missing, "the kernel is locked down for confidentiality: BPF programs may not read its memory"
+	}
+	h.add(f)
+}
+
+func (h *host) jit() {
+	f := Finding{Name: "bpf.jit", Status: OK, Required: true, What: "BPF programs are compiled to machine code",
+		Why: "only compiled programs may make tail calls from functions", Fix: "sysctl net.core.bpf_jit_enable=1"}
+	v, err := h.read("proc/sys/net/core/bpf_jit_enable")
 	switch {
 	case err != nil:
-		f.State, f.What = Unknown, err.Error()
-		f.Why, f.Fix = "Linux 6.1 or later is needed", "mount -t proc proc /proc"
-	case before(major, minor, 6, 1):
-		f.State = Missing
-		f.Why, f.Fix = "Linux 6.1 or later is needed", "boot a newer kernel; 6.12 and later are supported best"
+		f.Status, f.What = Unknown, err.Error()
+	case v == "0":
+		f.Status, f.What = Missing, "the BPF compiler is switched off"
 	}
-	return f
+	h.add(f)
 }
 
-func (h *host) architecture(release string) Finding {
-	f := Finding{Name: "arch", State: OK, What: h.arch}
-	switch h.arch {
-	case "amd64":
-	case "arm64":
-		f.State, f.What = Limited, "arm64 is not tested yet"
-		f.Why, f.Fix = "LSM programs exist there since Linux 6.0", "prefer amd64 where it matters"
-		if major, minor, err := version(release); err == nil && before(major, minor, 6, 0) {
-			f.State, f.What = Missing, "arm64 kernels have no LSM programs before 6.0"
-			f.Why, f.Fix = "policies are LSM programs", "boot Linux 6.1 or later"
-		}
-	default:
-		f.State, f.What = Limited, h.arch+" is not tested"
-		f.Why, f.Fix = "only some architectures have LSM programs; the trial below tells", "prefer amd64 where it matters"
-	}
-	return f
-}
-
-func (h *host) btf() Finding {
-	if h.exists("sys/kernel/btf/vmlinux") {
-		return Finding{Name: "btf", State: OK, What: "the kernel describes its types (/sys/kernel/btf/vmlinux)"}
-	}
-	f := Finding{Name: "btf", State: Missing, What: "there is no /sys/kernel/btf/vmlinux", Why: "programs find the kernel's structures by it",
-		Fix: "use a kernel with CONFIG_DEBUG_INFO_BTF=y"}
-	if !h.exists("sys/kernel") {
-		f.Fix = "mount -t sysfs sysfs /sys"
-	}
-	return f
-}
-
-// capabilities that the manager needs, by number (include/uapi/linux/capability.h).
-var capabilities = []struct {
-	number int
-	name   string
-}{{unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}, {unix.CAP_PERFMON, "CAP_PERFMON"}, {unix.CAP_BPF, "CAP_BPF"}}
-
-func (h *host) privileges() Finding {
-	f := Finding{Name: "privileges", State: Unknown, What: "/proc/self/status cannot be read", Why: "loading policies takes privileges",
-		Fix: "mount -t proc proc /proc"}
-	root := false
-	for line := range strings.Lines(h.text("proc/self/status")) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		fields := strings.Fields(value)
-		switch {
-		case name == "Uid" && len(fields) >= 2:
-			root = fields[1] == "0" // real, effective, saved, filesystem
-		case name == "CapEff" && len(fields) == 1:
-			set, err := strconv.ParseUint(fields[0], 16, 64)
-			if err != nil {
-				return f
-			}
-			var lacks []string
-			for _, c := range capabilities {
-				if set&(1<<c.number) == 0 {
-					lacks = append(lacks, c.name)
-				}
-			}
-			if lacks == nil {
-				return Finding{Name: "privileges", State: OK, What: "CAP_SYS_ADMIN, CAP_PERFMON and CAP_BPF are effective"}
-			}
-			f.State, f.What = Missing, "not effective: "+strings.Join(lacks, ", ")
-			f.Fix = "run it with sudo"
-			if root {
-				f.Fix = "this root has been deprived of them, as in a container: run it on the host, or give the container these capabilities"
-			}
-			return f
-		}
-	}
-	return f
-}
-
-// mounted tells whether a filesystem of the type is mounted exactly there. Of
-// several the last one covers the others.
-func (h *host) mounted(fstype, at string) bool {
-	found := false
-	for line := range strings.Lines(h.text("proc/self/mounts")) {
-		if f := strings.Fields(line); len(f) >= 3 && f[1] == at {
-			found = f[2] == fstype
-		}
-	}
-	return found
-}
-
-func (h *host) bpffs() Finding {
-	if h.mounted("bpf", "/sys/fs/bpf") {
-		return Finding{Name: "bpffs", State: OK, What: "a bpf filesystem is mounted at /sys/fs/bpf"}
-	}
-	return Finding{Name: "bpffs", State: Missing, What: "no bpf filesystem is mounted at /sys/fs/bpf", Why: "what enforces is kept there, so that it outlives the manager",
-		Fix: "mount -t bpf bpf /sys/fs/bpf"}
-}
-
-// lsm tells whether LSM programs are asked: built in, and in the active list. A
-// trial program that the kernel has called settles it.
-func (h *host) lsm(t trials) Finding {
-	const why = "policies are LSM programs, and the kernel calls them only if the BPF LSM is active"
-	list := strings.TrimSpace(h.text("sys/kernel/security/lsm"))
-	active := slices.Contains(strings.Split(list, ","), "bpf")
-	f := Finding{Name: "lsm", State: Missing, Why: why}
-	ok := func(what string) Finding { return Finding{Name: "lsm", State: OK, What: what} }
-	built := h.config("CONFIG_BPF_LSM")
+// addresses: which kernel addresses are to be had is a matter of sysctl.
+func (h *host) addresses(a Addresses, err error) {
+	f := Finding{Name: "addresses", Status: OK, What: "the addresses of rename_lock and mount_lock are known",
+		Why: "where the kernel has no helper for a path, programs build it themselves, and must see renames and mounts in the meantime; else such paths are unresolved, which denies",
+		Fix: "sysctl kernel.kptr_restrict=1 (or 0), and run as root"}
 	switch {
-	case active:
-		return ok("the BPF LSM is active: " + list)
-	case list == "" && t.called:
-		return ok("the BPF LSM is active: a trial program was called")
-	case built == "n":
-		f.What = "the BPF LSM is not built into this kernel"
-		f.Fix = "use a kernel with CONFIG_BPF_LSM=y"
-	case list != "":
-		f.What = "the BPF LSM is not in the active list: " + list
-		if built == "y" {
-			f.What = "the BPF LSM is built in, but not in the active list: " + list
-		} else {
-			f.Why += "; whether it is built in could not be found out (no /proc/config.gz, no /boot/config of this kernel)"
-		}
-		f.Fix = "boot with the kernel parameter\n    lsm=" + list + ",bpf\n" +
-			"with GRUB: add it to GRUB_CMDLINE_LINUX in /etc/default/grub, run update-grub, and reboot"
-	case !h.mounted("securityfs", "/sys/kernel/security"):
-		f.State, f.What = Unknown, "the list of active LSMs cannot be read: securityfs is not mounted"
-		f.Fix = "mount -t securityfs securityfs /sys/kernel/security"
-	default:
-		f.State, f.What = Unknown, "the list of active LSMs, /sys/kernel/security/lsm, cannot be read"
-		f.Fix = "run it with sudo, on the host"
+	case err != nil:
+		f.Status, f.What = Unknown, err.Error()
+	case a.RenameLock == 0 || a.MountLock == 0:
+		f.Status, f.What = Missing, "the addresses of rename_lock and mount_lock are hidden"
 	}
-	return f
+	h.add(f)
 }
 
-// config is the value of a kernel option: "y", "n", or "" if it is not known.
-func (h *host) config(option string) string {
-	var text io.Reader
-	if b, err := fs.ReadFile(h.files, "proc/config.gz"); err == nil {
-		z, err := gzip.NewReader(bytes.NewReader(b))
-		if err != nil {
-			return ""
-		}
-		text = z
-	} else if b, err := fs.ReadFile(h.files, "boot/config-"+strings.TrimSpace(h.text("proc/sys/kernel/osrelease"))); err == nil {
-		text = bytes.NewReader(b)
-	} else {
-		return ""
-	}
-	lines := bufio.NewScanner(text)
-	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), option+"="); ok {
-			return value
-		}
-	}
-	if lines.Err() != nil {
-		return ""
-	}
-	return "n" // "# CONFIG_X is not set", or not known to this kernel
-}
-
-func (h *host) lockdown() Finding {
-	if strings.Contains(h.text("sys/kernel/security/lockdown"), "[confidentiality]") {
-		return Finding{Name: "lockdown", State: Missing, What: "the kernel is locked down for confidentiality",
-			Why: "programs may not read kernel memory then, and so cannot see what they judge",
-			Fix: "boot with lockdown=integrity, or without lockdown; it cannot be lowered on a running system"}
-	}
-	return Finding{Name: "lockdown", State: OK, What: "lockdown keeps no program from reading what it judges"}
-}
-
-// symbols looks at the addresses that paths of unopened files need.
-func (h *host) symbols() Finding {
-	f := Finding{Name: "symbols", State: Limited}
-	data, err := h.files.Open("proc/kallsyms")
-	var a Addresses
-	if err == nil {
-		defer data.Close()
-		a, err = readSymbols(data)
-	}
-	if err != nil {
-		f.What = "kernel addresses cannot be read: " + err.Error()
-	}
-	fix := "use a kernel with CONFIG_KALLSYMS_ALL=y"
-	switch strings.TrimSpace(h.text("proc/sys/kernel/kptr_restrict")) {
-	case "1":
-		fix = "run it with CAP_SYSLOG, or sysctl kernel.kptr_restrict=0"
-	case "2":
-		fix = "sysctl kernel.kptr_restrict=1"
-	}
-	switch {
-	case a.MountLock == 0:
-		if f.What == "" {
-			f.What = "the address of mount_lock is not visible"
-		}
-		f.Why = "without it no path can be built for " + strings.Join(walked(), ", ") + ": where a policy asks for one, the event is denied as unresolved"
-		f.Fix = fix
-	case a.RenameLock == 0:
-		f.What = "the address of rename_lock is not visible"
-		f.Why = "paths of files that are not opened are built in a slower way"
-		f.Fix = fix
-	default:
-		return Finding{Name: "symbols", State: OK, What: "the addresses of mount_lock and rename_lock are visible"}
-	}
-	return f
-}
-
-// walked lists the operations with a path that is built without the kernel's d_path.
-func walked() []string {
-	var ops []string
-	for _, h := range hook.Hooks() {
-		needs := false
-		for _, f := range h.Fields {
-			switch f.Read.(type) {
-			case hook.EntryPath, hook.LinkPath, hook.PathPath:
-				needs = true
-			}
-		}
-		if !needs {
-			continue
-		}
-		for _, in := range h.Instances {
-			if !slices.Contains(ops, in.Op) {
-				ops = append(ops, in.Op)
-			}
-		}
-	}
-	return ops
+func newReport(release string) *Report {
+	return &Report{Kernel: release, Arch: runtime.GOARCH}
 }

@@ -2,101 +2,95 @@ package probe
 
 import (
 	"fmt"
-	"os"
-	"runtime"
 	"strings"
 )
 
-// State is what came of looking at one thing.
-type State uint8
+// Status is the outcome of one check.
+type Status uint8
 
-// The states; the zero value is invalid.
+// The outcomes; the zero value is invalid.
 const (
-	// OK: as it should be.
-	OK State = iota + 1
-	// Limited: policies are enforced, but something works less well, or differently.
-	Limited
-	// Unknown: it could not be looked at.
-	Unknown
-	// Missing: without it nothing can be enforced.
+	OK Status = iota + 1
 	Missing
+	Unknown // it could not be found out
 )
 
-var states = [...]string{OK: "ok", Limited: "limited", Unknown: "unknown", Missing: "missing"}
+var statusNames = map[Status]string{OK: "ok", Missing: "missing", Unknown: "unknown"}
 
-func (s State) String() string {
-	if int(s) < len(states) && s != 0 {
-		return states[s]
+func (s Status) String() string {
+	if name, ok := statusNames[s]; ok {
+		return name
 	}
-	return fmt.Sprintf("State(%d)", uint8(s))
+	return fmt.Sprintf("status %d", uint8(s))
 }
 
-// MarshalText makes a State its name in JSON.
-func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+// MarshalText is the status as a word, for JSON.
+func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads the name of a State.
-func (s *State) UnmarshalText(text []byte) error {
-	for i, name := range states {
-		if name != "" && name == string(text) {
-			*s = State(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("no state %q", text)
-}
-
-// Finding is one thing that was looked at.
+// Finding is the result of one check.
 type Finding struct {
-	Name  string `json:"name"` // stable, such as "lsm"; hooks are "hook NAME"
-	State State  `json:"state"`
-	// What was found, a sentence without full stop.
-	What string `json:"what"`
-	// Why it is needed, or what the consequence is; and how to change it, line by
-	// line. Both are empty if the state is OK.
-	Why string `json:"why,omitempty"`
-	Fix string `json:"fix,omitempty"`
+	// Name is stable: "lsm.enabled", "hook.file_open".
+	Name   string `json:"name"`
+	Status Status `json:"status"`
+	// Required: without it no policy can be enforced at all, or (hooks) none that
+	// needs it.
+	Required bool   `json:"required"`
+	What     string `json:"what"`          // what was found, one sentence
+	Why      string `json:"why,omitempty"` // what it is needed for; empty if OK
+	Fix      string `json:"fix,omitempty"` // what to do about it; empty if OK or if nothing can be done
 }
 
-// Report is what this system can do.
+// Report is what Run found out, in the order of the checks.
 type Report struct {
-	Kernel string `json:"kernel"` // as uname -r gives it
-	Arch   string `json:"arch"`   // GOARCH
-	// Enforces: policies can be enforced here, now, by this process.
-	Enforces bool      `json:"enforces"`
+	Kernel   string    `json:"kernel"` // release, as of uname -r
+	Arch     string    `json:"arch"`   // as of GOARCH
 	Findings []Finding `json:"findings"`
 }
 
-// Doctor looks at the running system. Trial programs that it attaches allow
-// everything and are detached before it returns.
-func Doctor() *Report {
-	h := host{files: os.DirFS("/"), arch: runtime.GOARCH, trials: attempt}
-	return h.examine()
-}
-
-// examine makes the report. The order of findings is that in which a person
-// would mend them.
-func (h *host) examine() *Report {
-	r := &Report{Kernel: strings.TrimSpace(h.text("proc/sys/kernel/osrelease")), Arch: h.arch}
-	add := func(f ...Finding) { r.Findings = append(r.Findings, f...) }
-	add(h.kernel(r.Kernel), h.architecture(r.Kernel))
-	privileges := h.privileges()
-	add(privileges, h.btf())
-	var t trials
-	if privileges.State == OK {
-		t = h.trials()
-	} else {
-		t = trials{skipped: "not tried: it takes privileges"}
-	}
-	add(h.lsm(t), h.lockdown(), h.bpffs())
-	add(t.findings()...)
-	if t.skipped == "" {
-		add(h.symbols())
-	}
-	r.Enforces = true
+// Ready says that nothing required is missing. What is unknown counts as there.
+func (r *Report) Ready() bool {
 	for _, f := range r.Findings {
-		if f.State != OK && f.State != Limited {
-			r.Enforces = false
+		if f.Required && f.Status == Missing {
+			return false
 		}
 	}
-	return r
+	return true
+}
+
+// Finding returns the finding of that name, or nil.
+func (r *Report) Finding(name string) *Finding {
+	for i := range r.Findings {
+		if r.Findings[i].Name == name {
+			return &r.Findings[i]
+		}
+	}
+	return nil
+}
+
+// String is the report for people: what is not well first gets a remedy, then
+// the rest in short.
+func (r *Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "kernel %s, %s\n", r.Kernel, r.Arch)
+	for _, f := range r.Findings {
+		fmt.Fprintf(&b, "%-8s %-28s %s\n", f.Status, f.Name, f.What)
+		for _, line := range []struct{ word, text string }{{"needed", f.Why}, {"remedy", f.Fix}} {
+			if line.text != "" {
+				fmt.Fprintf(&b, "%-8s   %s: %s\n", "", line.word, line.text)
+			}
+		}
+	}
+	if r.Ready() {
+		b.WriteString("This kernel can enforce policies.\n")
+	} else {
+		b.WriteString("This kernel cannot enforce policies: see what is missing and required.\n")
+	}
+	return b.String()
+}
+
+func (r *Report) add(f Finding) {
+	if f.Status == OK {
+		f.Why, f.Fix = "", ""
+	}
+	r.Findings = append(r.Findings, f)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -12,53 +11,59 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
-	"github.com/snappy-policy/snappy/kernel/core"
-	"github.com/snappy-policy/snappy/kernel/hook"
+	"github.com/snappy-policy/snappy/kernel/abi"
 )
 
-// trials is what came of trying things out.
-type trials struct {
-	skipped string // why nothing was tried; "": it was
-	types   error  // of reading the kernel's BTF
-	hooks   map[string]error
-	maps    map[string]error
-	helpers map[string]error
-	load    error // of an LSM program that allows everything
-	attach  error
-	called  bool // the kernel has called it
+const needsRoot = "run as root (see privileges)"
+
+// trials loads tiny maps and programs and takes them out again.
+func (r *Report) trials() {
+	privileged := false
+	if f := r.Finding("privileges"); f != nil {
+		privileged = f.Status == OK
+	}
+	integer := &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}
+	r.trial(Finding{Name: "bpf.task_storage", What: "task storage can be had", Why: "it holds each task's namespace"}, privileged, func() error {
+		return tryMap(&ebpf.MapSpec{Type: ebpf.TaskStorage, KeySize: 4, ValueSize: 4, Flags: unix.BPF_F_NO_PREALLOC, Key: integer, Value: integer})
+	})
+	r.trial(Finding{Name: "bpf.ring_buffer", What: "ring buffers can be had", Why: "events arrive through one"}, privileged, func() error {
+		return tryMap(&ebpf.MapSpec{Type: ebpf.RingBuf, MaxEntries: uint32(os.Getpagesize())})
+	})
+	r.trial(Finding{Name: "bpf.mappable", What: "arrays of 4 MiB can be had", Why: "one holds the namespaces"}, privileged, func() error {
+		return tryMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: abi.MaxSpaces * abi.SpaceSize, MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE})
+	})
+	r.trial(Finding{Name: "bpf.iterator", What: "task iterators can be loaded", Why: "by them the manager looks at tasks and moves them"}, privileged, func() error {
+		return tryProgram(&ebpf.ProgramSpec{Name: "snp_probe", Type: ebpf.Tracing, AttachType: ebpf.AttachTraceIter, AttachTo: "task", License: "GPL",
+			Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}})
+	})
+	lsm := r.trial(Finding{Name: "lsm.load", What: "LSM programs can be loaded", Why: "policies are LSM programs"}, privileged, func() error {
+		return tryProgram(lsmProgram(asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}))
+	})
+	if !lsm {
+		return
+	}
+	r.trial(Finding{Name: "bpf.loop", What: "bpf_loop can be called", Why: "patterns are matched in it"}, privileged, func() error {
+		return tryProgram(loopProgram())
+	})
+	r.attach()
 }
 
-// helpers are what the core and compiled policies call, in file_open.
-var helpers = []asm.BuiltinFunc{
-	asm.FnMapLookupElem, asm.FnProbeReadKernel, asm.FnProbeReadKernelStr, asm.FnGetCurrentPidTgid, asm.FnGetCurrentUidGid, asm.FnGetCurrentComm, asm.FnTailCall,
-	asm.FnSendSignal, asm.FnRingbufReserve, asm.FnRingbufSubmit, asm.FnDPath, asm.FnTaskStorageGet, asm.FnTaskStorageDelete,
-	asm.FnGetCurrentTaskBtf, asm.FnKtimeGetNs, asm.FnKtimeGetBootNs, asm.FnLoop,
-}
-
-const trialHook = "file_open"
-
-// attempt tries everything, on the running kernel.
-func attempt() trials {
-	t := trials{hooks: map[string]error{}, maps: map[string]error{}, helpers: map[string]error{}}
-	types, err := Types().Kernel()
-	if err != nil {
-		t.types = err
-		return t
-	}
-	for _, h := range hook.Hooks() {
-		t.hooks[h.Name] = CheckHook(types, h)
-	}
-	for _, spec := range core.Maps() {
-		t.maps[spec.Name] = tryMap(spec)
-	}
-	t.maps[core.Slots().Name] = tryMap(core.Slots())
-	t.tryProgram()
-	if t.load == nil {
-		for _, fn := range helpers {
-			t.helpers[helperName(fn)] = tryHelper(fn)
+// trial adds a required finding: whether try succeeds.
+func (r *Report) trial(f Finding, privileged bool, try func() error) bool {
+	f.Required, f.Status = true, OK
+	if err := try(); err != nil {
+		f.Status, f.What = Missing, err.Error()
+		denied := errors.Is(err, unix.EPERM) // a program that is not valid is EACCES or EINVAL
+		switch {
+		case denied && !privileged:
+			f.Status, f.Fix = Unknown, needsRoot
+		case denied:
+			f.What = "the kernel refuses it with EPERM although the privileges are there"
+			f.Fix = "something else than capabilities forbids it: kernel lockdown, a seccomp filter or a sandbox around this process, or a kernel that was changed to refuse it; run on a host without"
 		}
 	}
-	return t
+	r.add(f)
+	return f.Status == OK
 }
 
 func tryMap(spec *ebpf.MapSpec) error {
@@ -69,49 +74,14 @@ func tryMap(spec *ebpf.MapSpec) error {
 	return m.Close()
 }
 
-// tryProgram loads an LSM program that allows everything, attaches it, opens a
-// file, and looks whether the program has been called.
-func (t *trials) tryProgram() {
-	seen, err := ebpf.NewMap(&ebpf.MapSpec{Name: "snp_trial", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
-	if err != nil {
-		t.load = err
-		return
+func load(spec *ebpf.ProgramSpec, maps map[string]*ebpf.Map) (*ebpf.Program, error) {
+	for name, m := range maps {
+		if err := spec.Instructions.AssociateMap(name, m); err != nil {
+			return nil, err
+		}
 	}
-	defer seen.Close()
-	prog, err := trialProgram(asm.Instructions{
-		asm.LoadMapValue(asm.R1, seen.FD(), 0),
-		asm.StoreImm(asm.R1, 0, 1, asm.Word),
-		asm.Mov.Imm(asm.R0, 0),
-		asm.Return(),
-	})
-	if err != nil {
-		t.load = err
-		return
-	}
-	defer prog.Close()
-	l, err := link.AttachLSM(link.LSMOptions{Program: prog})
-	if err != nil {
-		t.attach = err
-		return
-	}
-	defer func() { t.attach = errors.Join(t.attach, l.Close()) }()
-	f, err := os.Open("/")
-	if err != nil {
-		t.attach = err
-		return
-	}
-	f.Close()
-	var value uint64
-	if err := seen.Lookup(uint32(0), &value); err != nil {
-		t.attach = err
-		return
-	}
-	t.called = value != 0
-}
-
-func trialProgram(body asm.Instructions) (*ebpf.Program, error) {
-	spec := &ebpf.ProgramSpec{Name: "snp_trial", Type: ebpf.LSM, AttachType: ebpf.AttachLSMMac, AttachTo: trialHook, License: "GPL", Instructions: body}
-	coll, err := ebpf.NewCollectionWithOptions(&ebpf.CollectionSpec{Programs: map[string]*ebpf.ProgramSpec{spec.Name: spec}},
+	coll, err := ebpf.NewCollectionWithOptions(
+		&ebpf.CollectionSpec{Programs: map[string]*ebpf.ProgramSpec{spec.Name: spec}},
 		ebpf.CollectionOptions{Cache: Types()})
 	if err != nil {
 		return nil, err
@@ -120,188 +90,109 @@ func trialProgram(body asm.Instructions) (*ebpf.Program, error) {
 	return coll.DetachProgram(spec.Name), nil
 }
 
-// errHelper means that the kernel has no such helper, or not for LSM programs.
-var errHelper = errors.New("LSM programs have no such helper")
-
-// tryHelper calls a helper with wrong arguments: the verifier looks for the
-// helper first, so it complains of something else if the helper is there.
-func tryHelper(fn asm.BuiltinFunc) error {
-	prog, err := trialProgram(asm.Instructions{fn.Call(), asm.Mov.Imm(asm.R0, 0), asm.Return()})
-	if err == nil {
-		return prog.Close()
-	}
-	var refused *ebpf.VerifierError
-	if !errors.As(err, &refused) {
+func tryProgram(spec *ebpf.ProgramSpec) error {
+	p, err := load(spec, nil)
+	if err != nil {
 		return err
 	}
-	log := strings.Join(refused.Log, "\n")
-	// kernel/bpf/verifier.c, check_helper_call; the second in kernels before 6.11.
-	for _, text := range []string{"program of this type cannot use helper", "unknown func", "invalid func"} {
-		if strings.Contains(log, text) {
-			return errHelper
-		}
-	}
-	return nil
+	return p.Close()
 }
 
-// helperName is the helper's name in the kernel's documentation.
-func helperName(fn asm.BuiltinFunc) string {
-	var b strings.Builder
-	b.WriteString("bpf")
-	for _, r := range strings.TrimPrefix(fn.String(), "Fn") {
-		if r >= 'A' && r <= 'Z' {
-			b.WriteByte('_')
-			r += 'a' - 'A'
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
+func lsmProgram(in asm.Instructions) *ebpf.ProgramSpec {
+	return &ebpf.ProgramSpec{Name: "snp_probe", Type: ebpf.LSM, AttachType: ebpf.AttachLSMMac, AttachTo: "file_open", License: "GPL", Instructions: in}
 }
 
-// findings of the trials: hooks, maps, programs, helpers.
-func (t *trials) findings() []Finding {
-	if t.skipped != "" {
-		return []Finding{{Name: "trial", State: Unknown, What: t.skipped, Why: "only a trial shows what the kernel really lets programs do", Fix: "see privileges"}}
+// loopProgram calls bpf_loop once, with a callback that ends it.
+func loopProgram() *ebpf.ProgramSpec {
+	integer := &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}
+	fn := func(in asm.Instruction, name string, params ...btf.FuncParam) asm.Instruction {
+		return btf.WithFuncMetadata(in.WithSymbol(name), &btf.Func{Name: name, Linkage: btf.StaticFunc,
+			Type: &btf.FuncProto{Return: integer, Params: params}})
 	}
-	if t.types != nil {
-		return []Finding{{Name: "trial", State: Missing, What: "the kernel's types cannot be read: " + t.types.Error(),
-			Why: "programs find the kernel's structures by them", Fix: "see btf"}}
-	}
-	out := t.hookFindings()
-	out = append(out, t.mapFindings()...)
-	out = append(out, t.programFinding())
-	if t.load == nil {
-		out = append(out, t.helperFindings()...)
-	}
-	return out
+	void := &btf.Pointer{Target: (*btf.Void)(nil)}
+	callback := asm.Instruction{OpCode: asm.LoadImmOp(asm.DWord), Dst: asm.R2, Src: asm.PseudoFunc, Constant: -1}
+	return lsmProgram(asm.Instructions{
+		fn(asm.Mov.Imm(asm.R1, 1), "snp_probe", btf.FuncParam{Name: "ctx", Type: void}),
+		callback.WithReference("snp_callback"),
+		asm.Mov.Imm(asm.R3, 0),
+		asm.Mov.Imm(asm.R4, 0),
+		asm.FnLoop.Call(),
+		asm.Mov.Imm(asm.R0, 0),
+		asm.Return(),
+		fn(asm.Mov.Imm(asm.R0, 1), "snp_callback", btf.FuncParam{Name: "index", Type: integer}, btf.FuncParam{Name: "data", Type: void}),
+		asm.Return(),
+	})
 }
 
-func (t *trials) hookFindings() []Finding {
-	var out []Finding
-	good, lost := 0, 0
-	table := hook.Hooks()
-	for _, h := range table {
-		err := t.hooks[h.Name]
-		f := Finding{Name: "hook " + h.Name, State: Missing}
-		switch {
-		case err == nil:
-			good++
-			continue
-		case errors.Is(err, ErrHookMissing) && h.Absent != "":
-			f.State, f.What = OK, "absent without harm: "+h.Absent
-		case errors.Is(err, ErrHookMissing):
-			lost++
-			f.What = "the kernel has no LSM hook " + h.Name
-			f.Why, f.Fix = "these operations pass it: "+strings.Join(operations(h), ", "), "use a supported kernel (6.12 or later, or 6.1)"
-		default:
-			f.What = err.Error()
-			f.Why, f.Fix = "programs would misread what these operations ask for: "+strings.Join(operations(h), ", "),
-				"use a supported kernel (6.12 or later, or 6.1)"
-		}
-		out = append(out, f)
-	}
-	if good == 0 && lost > 0 {
-		return []Finding{{Name: "hooks", State: Missing, What: "the kernel has no hooks for LSM programs", Why: "policies are LSM programs",
-			Fix: "use a kernel with CONFIG_BPF_LSM=y"}}
-	}
-	summary := Finding{Name: "hooks", State: OK, What: fmt.Sprintf("%d of %d LSM hooks are as expected", good, len(table))}
-	return append([]Finding{summary}, out...)
-}
-
-func operations(h *hook.Hook) []string {
-	var ops []string
-	for _, in := range h.Instances {
-		if len(ops) == 0 || ops[len(ops)-1] != in.Op {
-			ops = append(ops, in.Op)
-		}
-	}
-	return ops
-}
-
-func (t *trials) mapFindings() []Finding {
-	var out []Finding
-	specs := append(core.Maps(), core.Slots())
-	for _, spec := range specs {
-		err := t.maps[spec.Name]
-		if err == nil {
-			continue
-		}
-		f := Finding{Name: "map " + spec.Name, State: Missing, What: fmt.Sprintf("a %s map cannot be made: %v", spec.Type, err),
-			Why: "membership in policy namespaces, policies and events are kept in maps", Fix: "use a supported kernel (6.12 or later, or 6.1)"}
-		if errors.Is(err, unix.EPERM) {
-			f.Fix = "see privileges; if all are there, raise the limit of locked memory (ulimit -l unlimited)"
-		}
-		if errors.Is(err, unix.ENOMEM) {
-			f.Fix = "free some memory"
-		}
-		out = append(out, f)
-	}
-	if out == nil {
-		out = []Finding{{Name: "maps", State: OK, What: "task storage, ring buffer, program array and array maps can be made"}}
-	}
-	return out
-}
-
-// programFinding tells what came of loading, attaching and calling the trial program.
-func (t *trials) programFinding() Finding {
-	f := Finding{Name: "program", State: Missing, Why: "policies are LSM programs"}
-	err, did := t.load, "load"
+// attach attaches a program that allows everything to file_open, opens a file and
+// looks whether the program was run: a kernel may take programs for hooks that it
+// never calls.
+func (r *Report) attach() {
+	f := Finding{Name: "lsm.attach", Status: OK, Required: true, What: "LSM programs can be attached", Why: "policies are LSM programs"}
+	runs := Finding{Name: "lsm.runs", Status: Unknown, Required: true, What: "not tried",
+		Why: "a program that is attached and not run enforces nothing", Fix: "see lsm.enabled: bpf must be in the list of the kernel's lsm= parameter"}
+	counter, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
 	if err == nil {
-		err, did = t.attach, "attach"
+		defer counter.Close()
+		err = func() error {
+			p, err := load(lsmProgram(countOpens()), map[string]*ebpf.Map{"snp_opens": counter})
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			l, err := link.AttachLSM(link.LSMOptions{Program: p})
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			runs.Status, runs.What = ran(counter)
+			return nil
+		}()
 	}
-	if err != nil {
-		f.What = fmt.Sprintf("the kernel refuses to %s an LSM program: %v", did, err)
-		f.Fix = refusal(err, did)
-		return f
-	}
-	if !t.called {
-		f.What = "an LSM program was loaded and attached, but the kernel never called it"
-		f.Fix = "see lsm: the BPF LSM must be in the list of active LSMs"
-		return f
-	}
-	return Finding{Name: "program", State: OK, What: "an LSM program was loaded, attached, called and detached"}
-}
-
-// enotsupp is the kernel's internal ENOTSUPP (include/linux/errno.h), which
-// escapes to user space where an architecture has no trampolines.
-const enotsupp = unix.Errno(524)
-
-// refusal explains an error of loading or attaching a program.
-func refusal(err error, did string) string {
 	switch {
 	case errors.Is(err, unix.EBUSY):
-		return "EBUSY: the kernel cannot patch the hook's function. Some builds of 6.18 and others whose LSM hooks are no ftrace locations answer so;\n" +
-			"check CONFIG_FUNCTION_TRACER=y and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y, or use another kernel build"
-	case errors.Is(err, enotsupp):
-		return "ENOTSUPP: this kernel has no BPF trampolines on this architecture: CONFIG_BPF_JIT=y and net.core.bpf_jit_enable=1 are needed,\n" +
-			"on arm64 Linux 6.0 or later"
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return "see privileges and lockdown; a container runtime's seccomp filter may refuse bpf(2) too: run it on the host"
-	case errors.Is(err, unix.E2BIG) && did == "attach":
-		return "E2BIG: the hook has 38 programs already, as many as fit; remove some of another tool"
-	case errors.Is(err, ErrHookMissing), errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, btf.ErrNotFound):
-		return "use a kernel with CONFIG_BPF_LSM=y and CONFIG_BPF_JIT=y"
+		f.Status = Missing
+		f.What = "the hook is busy: another tracer has patched the function bpf_lsm_file_open, or the kernel cannot attach to it (seen on some systems with Linux 6.18)"
+		f.Fix = "stop other programs that trace bpf_lsm_* functions (kprobes, fentry, live patches); else boot another kernel build"
+	case errors.Is(err, unix.E2BIG):
+		f.Status, f.What = Missing, "38 programs, the most that a hook takes, are attached to file_open"
+		f.Fix = "stop other users of BPF LSM (bpftool link)"
+	case err != nil:
+		f.Status, f.What = Missing, err.Error()
 	}
-	return "look at the kernel's log (dmesg); a kernel with CONFIG_BPF_LSM=y, CONFIG_BPF_JIT=y and CONFIG_FUNCTION_TRACER=y is needed"
+	r.add(f)
+	r.add(runs)
 }
 
-func (t *trials) helperFindings() []Finding {
-	var out []Finding
-	for _, fn := range helpers {
-		name := helperName(fn)
-		err := t.helpers[name]
-		if err == nil {
-			continue
-		}
-		f := Finding{Name: "helper " + name, State: Missing, What: fmt.Sprintf("%s: %v", name, err), Why: "policies and the core call it",
-			Fix: "use a supported kernel (6.12 or later, or 6.1)"}
-		if !errors.Is(err, errHelper) {
-			f.State = Unknown
-		}
-		out = append(out, f)
+// countOpens counts the opens of this process:
+//
+//	if (bpf_get_current_pid_tgid() >> 32 == pid) snp_opens[0]++
+func countOpens() asm.Instructions {
+	return asm.Instructions{
+		asm.FnGetCurrentPidTgid.Call(),
+		asm.RSh.Imm(asm.R0, 32),
+		asm.JNE.Imm(asm.R0, int32(os.Getpid()), "out"),
+		asm.LoadMapValue(asm.R1, 0, 0).WithReference("snp_opens"),
+		asm.Mov.Imm(asm.R2, 1),
+		asm.StoreMem(asm.R1, 0, asm.R2, asm.DWord),
+		asm.Mov.Imm(asm.R0, 0).WithSymbol("out"),
+		asm.Return(),
 	}
-	if out == nil {
-		out = []Finding{{Name: "helpers", State: OK, What: fmt.Sprintf("all %d kernel helpers that are called are there", len(helpers))}}
+}
+
+func ran(counter *ebpf.Map) (Status, string) {
+	if f, err := os.Open("/proc/self/stat"); err == nil {
+		f.Close()
 	}
-	return out
+	var n uint64
+	if err := counter.Lookup(uint32(0), &n); err != nil {
+		return Unknown, err.Error()
+	}
+	if n == 0 {
+		if pid, err := os.Readlink("/proc/self"); err != nil || pid != fmt.Sprint(os.Getpid()) {
+			return Unknown, "cannot be seen in a pid namespace"
+		}
+		return Missing, "an attached LSM program is not run"
+	}
+	return OK, "an attached LSM program is run"
 }

@@ -63,6 +63,9 @@ func (s *session) ensure() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := s.root(); err != nil {
+		return err
+	}
 	tmp := filepath.Join(s.pin, temporary+versionDir())
 	defer func() {
 		if err != nil {

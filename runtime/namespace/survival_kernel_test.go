@@ -272,6 +272,28 @@ func TestUnfinished(t *testing.T) {
 	requireInventory(t, before)
 }
 
+// TestAttach: looking leaves nothing behind.
+func TestAttach(t *testing.T) {
+	before := inventory(t)
+	opts := Options{PinDir: "/sys/fs/bpf/attach", StateDir: t.TempDir()}
+	_, err := Attach(opts)
+	require.ErrorIs(t, err, ErrNoCore)
+	requireInventory(t, before)
+	m, err := Open(opts)
+	require.NoError(t, err)
+	again, err := Attach(opts)
+	require.NoError(t, err)
+	infos, err := again.Namespaces()
+	require.NoError(t, err)
+	require.Empty(t, infos)
+	require.NoError(t, m.Collect())
+	requireInventory(t, before)
+	infos, err = again.Namespaces()
+	require.NoError(t, err)
+	require.Empty(t, infos)
+	requireInventory(t, before)
+}
+
 // TestIncompatible: maps of another shape are not touched.
 func TestIncompatible(t *testing.T) {
 	m := open(t)
