@@ -65,6 +65,7 @@ type builder struct {
 	index  map[string]int32 // nodes by state
 	same   map[string]int32 // nodes by what they test and where they lead
 	prog   *program
+	inner  int // nodes that are not terminal
 	budget int // what may still be spent; negative: too much was
 	worlds map[int32]*world
 }
@@ -74,6 +75,13 @@ type builder struct {
 type work struct{ base, entry int }
 
 var usualWork = work{1 << 13, 64}
+
+// maxInner and innerShare bound the inner nodes of a DAG for a whole program: a
+// larger one is code that tables would do better.
+const (
+	maxInner   = 256
+	innerShare = 1.0 / 16 // per entry
+)
 
 // buildStages decides a program in one DAG or, if that costs too much, run by run.
 func buildStages(fs *formulas, p *program) (*stage, error) {
@@ -120,6 +128,9 @@ func (s *stage) tryItems(fs *formulas, items []item) bool {
 	}
 	s.root = b.node(b.normalise(items, final))
 	s.nodes = b.nodes
+	if s.ranks == nil && b.inner > maxInner+int(innerShare*float64(len(items))) {
+		return false
+	}
 	return b.budget >= 0 || len(items) == 0
 }
 
@@ -220,6 +231,9 @@ func (b *builder) unique(n node) int32 {
 		b.nodes = append(b.nodes, n)
 		id = int32(len(b.nodes) - 1)
 		b.same[string(key)] = id
+		if n.v >= 0 {
+			b.inner++
+		}
 	}
 	return id
 }

@@ -377,7 +377,7 @@ func (w *writer) fresh(id int32) int {
 			return w.node(n.kids[0])
 		}
 		b := w.block()
-		w.onClass(b, class, v.known, v.cells(), n)
+		w.onClass(b, class, w.ways(n, v.cells(), v.known+1), n.span)
 		return b
 	}
 	b := w.block()
@@ -391,10 +391,7 @@ func (w *writer) fresh(id int32) int {
 }
 
 func (w *writer) onCompare(b int, v *variable, n *node) {
-	to := []int32{n.kid(n.def), n.kid(n.def)} // false, true
-	for _, c := range n.cells {
-		to[c.cell] = n.kid(c.kid)
-	}
+	to := w.ways(n, v.known, v.known) // false, true
 	x, y := w.eval(b, v.x, n.span), ir.Value(-1)
 	t := ir.Term{Kind: ir.Branch, Cmp: v.cmp, Span: n.span}
 	if v.y.isConst() {
@@ -403,7 +400,7 @@ func (w *writer) onCompare(b int, v *variable, n *node) {
 		y = w.eval(b, v.y, n.span)
 	}
 	t.X, t.Y = x, y
-	t.To = []int{w.node(to[1]), w.node(to[0])}
+	t.To = []int{w.blockOf(to[1]), w.blockOf(to[0])}
 	w.term(b, t)
 }
 
@@ -424,19 +421,78 @@ func (e *emitter) eval(b int, x *expr, sp source.Span) ir.Value {
 	return e.instr(b, in)
 }
 
-// run is an interval of values up to hi that leads to a node.
+// A way is where a node's kid leads: a block, or a leaf that has no block yet,
+// as -2 - leaf, or impossible.
+type way int
+
+func (w *writer) way(id int32) way {
+	switch {
+	case id == impossible:
+		return impossible
+	case w.isLeaf(id):
+		return -2 - way(w.nodes[id].out)
+	}
+	return way(w.node(id))
+}
+
+// isLeaf tells whether a node is a leaf of the program.
+func (w *writer) isLeaf(id int32) bool {
+	return w.s.ranks == nil && w.nodes[id].v < 0 && w.nodes[id].out.isLeaf()
+}
+
+func (x way) isLeaf() bool { return x <= -2 }
+func (x way) leaf() uint32 { return uint32(-2 - x) }
+
+// blockOf gives the block of a way.
+func (w *writer) blockOf(x way) int {
+	if x.isLeaf() {
+		return w.outcomeBlock(w.s, outcome(x.leaf()), w.r)
+	}
+	return int(x)
+}
+
+// ways lists where the cells of a node lead; cells that cannot be are impossible.
+func (w *writer) ways(n *node, cells, size int) []way {
+	kids := make([]way, len(n.kids))
+	for i, k := range n.kids {
+		kids[i] = w.way(k)
+	}
+	of := func(kid int32) way {
+		if kid == anyCell {
+			return impossible
+		}
+		return kids[kid]
+	}
+	out := make([]way, size)
+	for i := range out {
+		out[i] = impossible
+		if i < cells {
+			out[i] = of(n.def)
+		}
+	}
+	for _, c := range n.cells {
+		out[c.cell] = of(c.kid)
+	}
+	return out
+}
+
+// run is an interval of values up to hi that leads one way.
 type run struct {
 	hi int64
-	to int32
+	to way
 }
 
 // addRun appends an interval; what leads nowhere joins its neighbour.
-func addRun(runs []run, hi int64, to int32) []run {
+func addRun(runs []run, hi int64, to way) []run {
 	last := len(runs) - 1
 	if last >= 0 && (runs[last].to == to || to == impossible || runs[last].to == impossible) {
 		runs[last].hi = hi
 		if runs[last].to == impossible {
 			runs[last].to = to
+			if last > 0 && runs[last-1].to == to {
+				runs[last-1].hi = hi
+				runs = runs[:last]
+			}
 		}
 		return runs
 	}
@@ -444,16 +500,10 @@ func addRun(runs []run, hi int64, to int32) []run {
 }
 
 func (w *writer) onScalar(b int, v *variable, n *node) {
-	to := make([]int32, v.known)
-	for i := range to {
-		to[i] = n.kid(n.def)
-	}
-	for _, c := range n.cells {
-		to[c.cell] = n.kid(c.kid)
-	}
+	to := w.ways(n, v.known, v.known)
 	var runs []run
 	for _, s := range v.spans {
-		t := int32(impossible)
+		t := way(impossible)
 		if s.cell != anyCell {
 			t = to[s.cell]
 		}
@@ -462,13 +512,13 @@ func (w *writer) onScalar(b int, v *variable, n *node) {
 	if m, ok := v.x.mask(); ok && len(runs) == 2 && m > 0 && m&(m-1) == 0 {
 		// One bit: test it where it is.
 		x := w.eval(b, v.x.x, n.span)
-		w.term(b, ir.Term{Kind: ir.Branch, X: x, Y: -1, Imm: m, Cmp: ir.Set, To: []int{w.node(runs[1].to), w.node(runs[0].to)}, Span: n.span})
+		w.term(b, ir.Term{Kind: ir.Branch, X: x, Y: -1, Imm: m, Cmp: ir.Set, To: []int{w.blockOf(runs[1].to), w.blockOf(runs[0].to)}, Span: n.span})
 		return
 	}
 	if v.x.field != nil && len(runs) > maxCases {
-		if c, ok := w.intClasses(v, to); ok {
-			class := w.instr(b, ir.Instr{Op: ir.Class, X: -1, Y: -1, ID: c.id, Span: n.span})
-			w.onClass(b, class, c.cells, c.cells, &node{v: n.v, kids: c.kids, def: 0, cells: c.list, span: n.span})
+		if id, classes, ok := w.intClasses(v, to); ok {
+			class := w.instr(b, ir.Instr{Op: ir.Class, X: -1, Y: -1, ID: id, Span: n.span})
+			w.onClass(b, class, classes, n.span)
 			return
 		}
 	}
@@ -482,63 +532,51 @@ const maxCases = 16
 func (w *writer) dispatch(b int, x ir.Value, runs []run, sp source.Span) {
 	switch {
 	case len(runs) == 1:
-		w.jump(b, w.node(runs[0].to))
+		w.jump(b, w.blockOf(runs[0].to))
 	case len(runs) == 2:
-		w.term(b, ir.Term{Kind: ir.Branch, X: x, Y: -1, Imm: runs[0].hi, Cmp: ir.Le, To: []int{w.node(runs[0].to), w.node(runs[1].to)}, Span: sp})
+		w.term(b, ir.Term{Kind: ir.Branch, X: x, Y: -1, Imm: runs[0].hi, Cmp: ir.Le, To: []int{w.blockOf(runs[0].to), w.blockOf(runs[1].to)}, Span: sp})
 	case len(runs) == 3 && runs[0].to == runs[2].to && runs[0].hi+1 == runs[1].hi:
-		w.term(b, ir.Term{Kind: ir.Branch, X: x, Y: -1, Imm: runs[1].hi, Cmp: ir.Eq, To: []int{w.node(runs[1].to), w.node(runs[0].to)}, Span: sp})
+		w.term(b, ir.Term{Kind: ir.Branch, X: x, Y: -1, Imm: runs[1].hi, Cmp: ir.Eq, To: []int{w.blockOf(runs[1].to), w.blockOf(runs[0].to)}, Span: sp})
 	default:
 		t := ir.Term{Kind: ir.Switch, X: x, Y: -1, Span: sp}
 		for i, r := range runs {
 			if i+1 < len(runs) {
 				t.Cases = append(t.Cases, r.hi)
 			}
-			t.To = append(t.To, w.node(r.to))
+			t.To = append(t.To, w.blockOf(r.to))
 		}
 		w.term(b, t)
 	}
 }
 
-// classDispatch is a scalar's classifier made for one node.
-type classDispatch struct {
-	id, cells int
-	kids      []int32
-	list      []cellKid
-}
-
-// intClasses makes a classifier whose classes are the ways that a node leads
-// to; ok is false if there are so many that comparisons are no worse.
-func (w *writer) intClasses(v *variable, to []int32) (c classDispatch, ok bool) {
-	count := map[int32]int{}
-	for _, s := range v.spans {
-		if s.cell != anyCell {
-			count[to[s.cell]]++
+// intClasses makes a classifier of a scalar for one node, whose classes are the
+// ways that the node leads, and gives the ways by class; ok is false if there
+// are so many ways that comparisons are no worse.
+func (w *writer) intClasses(v *variable, to []way) (id int, classes []way, ok bool) {
+	ints := v.sets.data.(*match.IntClasses)
+	count := map[way]int{}
+	leaves := true
+	for _, cell := range ints.Class {
+		if t := to[cell]; t != impossible {
+			count[t]++
+			leaves = leaves && t.isLeaf()
 		}
 	}
+	if 2*len(count) > len(ints.Class) && !leaves {
+		return 0, nil, false
+	}
 	// The most frequent way is class 0, which needs no set.
-	first := int32(impossible)
-	total := 0
-	for _, s := range v.spans {
-		if s.cell == anyCell {
-			continue
-		}
-		total++
-		if t := to[s.cell]; first == impossible || count[t] > count[first] {
+	first := way(impossible)
+	for _, cell := range ints.Class {
+		if t := to[cell]; t != impossible && (first == impossible || count[t] > count[first]) {
 			first = t
 		}
 	}
-	if 2*len(count) > total && !w.onlyLeaves(to) {
-		return c, false
-	}
-	setOf := map[int32]int{first: -1}
-	kids := []int32{first}
+	setOf := map[way]int{first: -1, impossible: -1}
 	var sets []match.IntSet
-	ints := v.sets.data.(*match.IntClasses)
+	var ways []way
 	for i, start := range ints.Starts {
 		t := to[ints.Class[i]]
-		if t == impossible {
-			t = first
-		}
 		end := ^uint64(0)
 		if i+1 < len(ints.Starts) {
 			end = ints.Starts[i+1] - 1
@@ -548,7 +586,7 @@ func (w *writer) intClasses(v *variable, to []int32) (c classDispatch, ok bool) 
 			k = len(sets)
 			setOf[t] = k
 			sets = append(sets, nil)
-			kids = append(kids, t)
+			ways = append(ways, t)
 		}
 		if k >= 0 {
 			sets[k] = append(sets[k], match.IntRange{Lo: start, Hi: end})
@@ -558,90 +596,63 @@ func (w *writer) intClasses(v *variable, to []int32) (c classDispatch, ok bool) 
 	if err != nil {
 		panic(fmt.Sprintf("lower: %v", err)) // the sets are disjoint, so their classes are few
 	}
-	c = classDispatch{cells: len(data.Classes), kids: kids}
-	for class, in := range data.Classes[1:] {
-		c.list = append(c.list, cellKid{int32(class + 1), int32(in[0] + 1)})
+	classes = []way{first}
+	for _, in := range data.Classes[1:] {
+		classes = append(classes, ways[in[0]])
 	}
-	c.id = w.mod.intClassifier(w.hook, v, data)
-	return c, true
+	return w.mod.intClassifier(w.hook, v, data), append(classes, impossible), true
 }
 
-// onlyLeaves tells whether all nodes are leaves.
-func (w *writer) onlyLeaves(nodes []int32) bool {
-	return !slices.ContainsFunc(nodes, func(n int32) bool { return n != impossible && !w.isLeaf(n) })
-}
-
-func (w *writer) isLeaf(id int32) bool {
-	return w.s.ranks == nil && w.nodes[id].v < 0 && w.nodes[id].out.isLeaf()
-}
-
-// onClass ends a block by going where a class leads: by comparisons if few, else by tables.
-// Tables have an entry for the unresolved class even if it cannot occur.
-func (w *writer) onClass(b int, class ir.Value, known, cells int, n *node) {
-	to := make([]int32, known+1)
-	for i := range to {
-		to[i] = impossible
-		if i < cells {
-			to[i] = n.kid(n.def)
-		}
-	}
-	for _, c := range n.cells {
-		to[c.cell] = n.kid(c.kid)
-	}
+// onClass ends a block by going where a class leads: by comparisons if few, else
+// by tables. to has an entry for each class and one for unresolved.
+func (w *writer) onClass(b int, class ir.Value, to []way, sp source.Span) {
 	var runs []run
 	for i, t := range to {
 		runs = addRun(runs, int64(i), t)
 	}
 	if len(runs) <= maxCases/2 {
-		w.dispatch(b, class, runs, n.span)
+		w.dispatch(b, class, runs, sp)
 		return
 	}
-	// Which way, all leaves being way 0.
-	ways := []int32{impossible}
-	wayOf := map[int32]uint32{}
-	which := make([]uint32, known+1)
-	leaf := make([]uint32, known+1)
+	// Which of the blocks, all leaves being 0.
+	blocks := []int{-1}
+	number := map[way]uint32{}
+	which := make([]uint32, len(to))
+	leaf := make([]uint32, len(to))
 	leaves := false
 	for i, t := range to {
 		switch {
 		case t == impossible:
-		case w.isLeaf(t):
-			leaf[i] = uint32(w.nodes[t].out)
+		case t.isLeaf():
+			leaf[i] = t.leaf()
 			leaves = true
 		default:
-			k, ok := wayOf[t]
+			k, ok := number[t]
 			if !ok {
-				k = uint32(len(ways))
-				wayOf[t] = k
-				ways = append(ways, t)
+				k = uint32(len(blocks))
+				number[t] = k
+				blocks = append(blocks, int(t))
 			}
 			which[i] = k
 		}
 	}
 	atLeaves := b
-	if len(ways) > 1 {
-		x := w.instr(b, ir.Instr{Op: ir.Lookup, X: class, Y: -1, ID: w.mod.table(w.hook, numberTableKind, which), Span: n.span})
-		t := ir.Term{Kind: ir.Switch, X: x, Y: -1, Span: n.span}
-		targets := make([]int, len(ways))
+	if len(blocks) > 1 {
 		if leaves {
 			atLeaves = w.block()
-			targets[0] = atLeaves
+			blocks[0] = atLeaves
 		} else {
-			targets[0] = w.node(ways[1])
+			blocks[0] = blocks[1]
 		}
-		for i, n := range ways[1:] {
-			targets[i+1] = w.node(n)
+		x := w.instr(b, ir.Instr{Op: ir.Lookup, X: class, Y: -1, ID: w.mod.table(w.hook, numberTableKind, which), Span: sp})
+		var runs []run
+		for i, to := range blocks {
+			runs = addRun(runs, int64(i), way(to))
 		}
-		for i, target := range targets {
-			if i+1 < len(targets) {
-				t.Cases = append(t.Cases, int64(i))
-			}
-			t.To = append(t.To, target)
-		}
-		w.term(b, t)
+		w.dispatch(b, x, runs, sp)
 	}
 	if leaves {
-		x := w.instr(atLeaves, ir.Instr{Op: ir.Lookup, X: class, Y: -1, ID: w.mod.table(w.hook, leafTableKind, leaf), Span: n.span})
+		x := w.instr(atLeaves, ir.Instr{Op: ir.Lookup, X: class, Y: -1, ID: w.mod.table(w.hook, leafTableKind, leaf), Span: sp})
 		w.finishValue(atLeaves, x)
 	}
 }

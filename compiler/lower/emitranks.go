@@ -134,29 +134,26 @@ func (e *emitter) part(s *stage, r *region) int {
 func (e *emitter) tableOutcome(b int, s *stage, x ir.Value, r *region) {
 	k := s.ranks
 	leaf := make([]uint32, k.none+1)
-	const leafRun, exitRun = 0, 1
+	at := e.block()
+	exitWay := way(impossible)
 	var runs []run
-	exit := outcome(0)
 	for i := range leaf {
 		o := k.final
 		if i < len(k.outcomes) {
 			o = k.outcomes[i]
 		}
-		kind := int32(leafRun)
+		to := way(at)
 		if o.isLeaf() {
 			leaf[i] = uint32(o)
 		} else {
-			kind, exit = exitRun, o
+			if exitWay == impossible {
+				exitWay = way(e.outcomeBlock(s, o, r)) // a run has one exit
+			}
+			to = exitWay
 		}
-		runs = addRun(runs, int64(i), kind)
+		runs = addRun(runs, int64(i), to)
 	}
-	w := &writer{emitter: e, s: s, r: r, memo: map[int32]int{}}
-	if len(runs) > 1 || runs[0].to == exitRun {
-		w.memo[exitRun] = e.outcomeBlock(s, exit, r)
-		at := e.block()
-		w.memo[leafRun] = at
-		w.dispatch(b, x, runs, s.prog.entries[s.start].span)
-		b = at
-	}
-	w.finishValue(b, e.instr(b, ir.Instr{Op: ir.Lookup, X: x, Y: -1, ID: e.mod.table(e.hook, leafTableKind, leaf)}))
+	w := &writer{emitter: e, s: s, r: r}
+	w.dispatch(b, x, runs, s.prog.entries[s.start].span)
+	w.finishValue(at, e.instr(at, ir.Instr{Op: ir.Lookup, X: x, Y: -1, ID: e.mod.table(e.hook, leafTableKind, leaf)}))
 }

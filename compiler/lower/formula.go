@@ -165,6 +165,11 @@ func (fs *formulas) join(op formulaOp, kids []formula) formula {
 			}
 		}
 	}
+	if op == orOp {
+		if common := fs.common(flat); len(common) > 0 {
+			return fs.factor(common, flat)
+		}
+	}
 	key := make([]byte, 1, 1+4*len(flat))
 	key[0] = byte(op)
 	n := formulaNode{op: op, kids: flat, lo: noVar, hi: -1}
@@ -179,6 +184,44 @@ func (fs *formulas) join(op formulaOp, kids []formula) formula {
 	f := fs.add(n)
 	fs.index[string(key)] = f
 	return f
+}
+
+// conjuncts are the operands of a conjunction, or the formula itself.
+func (fs *formulas) conjuncts(f formula) []formula {
+	if n := fs.at(f); n.op == andOp {
+		return n.kids
+	}
+	return []formula{f}
+}
+
+// common lists the conjuncts that all of the formulas have.
+func (fs *formulas) common(kids []formula) []formula {
+	out := slices.Clone(fs.conjuncts(kids[0]))
+	for _, k := range kids[1:] {
+		cs := fs.conjuncts(k)
+		out = slices.DeleteFunc(out, func(f formula) bool {
+			_, in := slices.BinarySearch(cs, f)
+			return !in
+		})
+		if len(out) == 0 {
+			break
+		}
+	}
+	return out
+}
+
+// factor gives a disjunction with its common conjuncts in front, so that a
+// formula shows what it cannot do without.
+func (fs *formulas) factor(common, kids []formula) formula {
+	rest := make([]formula, len(kids))
+	for i, k := range kids {
+		cs := slices.DeleteFunc(slices.Clone(fs.conjuncts(k)), func(f formula) bool {
+			_, in := slices.BinarySearch(common, f)
+			return in
+		})
+		rest[i] = fs.join(andOp, cs)
+	}
+	return fs.join(andOp, append(slices.Clone(common), fs.join(orOp, rest)))
 }
 
 // fromTree gives the formula "t is true", or with may "t is true or

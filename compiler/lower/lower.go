@@ -43,7 +43,7 @@ func Lower(p *check.Policy) (*ir.Module, diag.List) {
 }
 
 func lowerTo(p *check.Policy, t *target.Target, w work) (*ir.Module, diag.List) {
-	m := &moduleBuilder{work: w, mod: &ir.Module{Policy: p.Name}, leaves: newLeafTable(), tables: map[string]int{}}
+	m := &moduleBuilder{work: w, cache: classCache{}, mod: &ir.Module{Policy: p.Name}, leaves: newLeafTable(), tables: map[string]int{}}
 	for _, h := range t.Hooks {
 		m.function(p, h)
 	}
@@ -58,6 +58,7 @@ func lowerTo(p *check.Policy, t *target.Target, w work) (*ir.Module, diag.List) 
 // moduleBuilder collects what functions share.
 type moduleBuilder struct {
 	work   work
+	cache  classCache
 	mod    *ir.Module
 	leaves *leafTable
 	tables map[string]int
@@ -75,7 +76,7 @@ func (m *moduleBuilder) function(p *check.Policy, h *target.Hook) {
 	}
 	orderVars(conds.vars)
 	for _, v := range conds.vars {
-		if err := v.finish(); err != nil {
+		if err := v.finish(m.cache); err != nil {
 			m.diags = append(m.diags, limitDiagnostic(h, v, err))
 			return
 		}

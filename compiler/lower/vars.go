@@ -2,6 +2,7 @@ package lower
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -83,10 +84,19 @@ type atomSets struct {
 	ranges   []match.IntSet
 	prefixes []match.PrefixSet
 
-	built   bool
-	data    any // *match.Automaton, *match.IntClasses or *match.AddrClasses
-	classes [][]int
+	built bool
+	*classes
 }
+
+// classes is what a list of sets is compiled to.
+type classes struct {
+	data  any // *match.Automaton, *match.IntClasses or *match.AddrClasses
+	lists [][]int
+}
+
+// classCache keeps what was compiled, by the sets: the hooks of a group often
+// ask for the same paths.
+type classCache map[[sha256.Size]byte]*classes
 
 func newAtomSets() *atomSets { return &atomSets{index: map[string]int32{}} }
 
@@ -156,55 +166,82 @@ func (s *atomSets) addPrefixes(ps []netip.Prefix) int32 {
 	return s.add(string(key), func() { s.prefixes = append(s.prefixes, ps) })
 }
 
+// digest identifies the sets, in their order.
+func (s *atomSets) digest(kind ir.ClassifierKind) [sha256.Size]byte {
+	if kind == ir.StringClass {
+		kind = ir.PathClass
+	}
+	keys := make([]string, len(s.index))
+	for key, i := range s.index {
+		keys[i] = key
+	}
+	h := sha256.New()
+	var size [8]byte
+	for _, key := range append(keys, string(byte(kind))) {
+		binary.LittleEndian.PutUint64(size[:], uint64(len(key)))
+		h.Write(size[:])
+		h.Write([]byte(key))
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
 // build computes the classes, once.
-func (s *atomSets) build(kind ir.ClassifierKind) error {
+func (s *atomSets) build(kind ir.ClassifierKind, cache classCache) error {
 	if s.built {
 		return nil
 	}
 	s.built = true
+	digest := s.digest(kind)
+	if c := cache[digest]; c != nil {
+		s.classes = c
+		return nil
+	}
+	c := &classes{}
 	switch kind {
 	case ir.PathClass, ir.StringClass:
 		a, err := match.Compile(s.patterns, match.Options{})
 		if err != nil {
 			return err
 		}
-		s.data, s.classes = a, a.Classes
+		c.data, c.lists = a, a.Classes
 	case ir.AddrClass:
 		a, err := match.AddrPartition(s.prefixes)
 		if err != nil {
 			return err
 		}
-		s.data, s.classes = a, a.Classes
+		c.data, c.lists = a, a.Classes
 	case ir.IntClass:
-		c, err := match.Partition(s.ranges)
+		a, err := match.Partition(s.ranges)
 		if err != nil {
 			return err
 		}
-		s.data, s.classes = c, c.Classes
+		c.data, c.lists = a, a.Classes
 	}
+	s.classes = c
+	cache[digest] = c
 	return nil
 }
 
 // finish computes the cells of a variable.
-func (v *variable) finish() error {
+func (v *variable) finish(cache classCache) error {
 	v.classifier = -1
 	switch v.kind {
 	case compareVar:
 		v.known, v.atoms = 2, [][]int{{}, {0}}
 	case scalarVar:
-		if err := v.sets.build(ir.IntClass); err != nil {
+		if err := v.sets.build(ir.IntClass, cache); err != nil {
 			return err
 		}
-		v.known, v.atoms = len(v.sets.classes), v.sets.classes
+		v.known, v.atoms = len(v.sets.lists), v.sets.lists
 		v.spans = signedSpans(v.sets.data.(*match.IntClasses))
 		if m, ok := v.x.mask(); ok {
 			v.spans = possibleSpans(v.spans, m)
 		}
 	case classVar:
-		if err := v.sets.build(v.class); err != nil {
+		if err := v.sets.build(v.class, cache); err != nil {
 			return err
 		}
-		v.known, v.atoms = len(v.sets.classes), v.sets.classes
+		v.known, v.atoms = len(v.sets.lists), v.sets.lists
 	}
 	var n int
 	for _, as := range v.atoms {
