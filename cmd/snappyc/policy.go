@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -70,20 +71,34 @@ func openPolicy(typed string) (*policyFile, error) {
 
 // read gives the policy's own text, cut behind the first byte that is too much.
 func (p *policyFile) read() (*source.File, error) {
+	typed := p.prefix + p.name
 	info, err := fs.Stat(p.files, p.name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", typed, cause(err))
 	}
 	if !info.Mode().IsRegular() { // opening a FIFO would wait for a writer
-		return nil, fmt.Errorf("%s%s: not a regular file", p.prefix, p.name)
+		return nil, fmt.Errorf("%s: not a regular file", typed)
 	}
 	f, err := p.files.Open(p.name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", typed, cause(err))
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, source.MaxSize+1))
-	return source.New(p.prefix+p.name, string(text)), err
+	return source.New(typed, string(text)), err
+}
+
+// cause is an error without the system call and path that it happened to.
+func cause(err error) error {
+	var p *fs.PathError
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p):
+		return p.Err
+	case errors.As(err, &l):
+		return l.Err
+	}
+	return err
 }
 
 // compileFile compiles the policy that the user named. In the result files have

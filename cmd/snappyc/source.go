@@ -113,7 +113,7 @@ func replaceFile(path string, data []byte) error {
 	name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d.tmp", filepath.Base(path), os.Getpid()))
 	tmp, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
-		return fmt.Errorf("%s cannot be written: %w", path, err)
+		return unwritable(path, err)
 	}
 	_, err = tmp.Write(data)
 	if keep {
@@ -124,9 +124,14 @@ func replaceFile(path string, data []byte) error {
 	}
 	if err != nil {
 		os.Remove(name)
-		return fmt.Errorf("%s cannot be written: %w", path, err)
+		return unwritable(path, err)
 	}
 	return nil
+}
+
+// unwritable names the file that was asked for instead of the temporary one.
+func unwritable(path string, err error) error {
+	return fmt.Errorf("%s cannot be written: %w", path, cause(err))
 }
 
 func newFmt() *cobra.Command {
