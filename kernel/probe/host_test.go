@@ -219,3 +219,9 @@ func TestTypesWithoutLSM(t *testing.T) {
 	require.Equal(t, Missing, r.checkTypes(types, nil))
 	require.Nil(t, r.Finding("hook.file_open"))
 }
+
+func TestActive(t *testing.T) {
+	for list, want := range map[string]error{"lockdown,capability,bpf": nil, "bpf,yama\n": nil, "lockdown,capability": ErrInactive, "bpfx": ErrInactive} {
+		require.ErrorIs(t, active(files("sys/kernel/security/lsm", list).root), want, list)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -45,4 +46,10 @@ func TestNoTrials(t *testing.T) {
 	require.False(t, r.Ready())
 	r = Run(Options{NoTrials: true, BPFFS: "/does/not/exist"})
 	require.Contains(t, r.Finding("bpffs").Fix, "mkdir -p /does/not/exist && mount -t bpf")
+}
+
+// TestActiveByTrial: the list of security modules and the trial say the same.
+func TestActiveByTrial(t *testing.T) {
+	require.NoError(t, Active())
+	require.NoError(t, active(fstest.MapFS{}))
 }

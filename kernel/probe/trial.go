@@ -3,7 +3,10 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -139,7 +142,7 @@ func (r *Report) attach() {
 	if err == nil {
 		defer counter.Close()
 		err = func() error {
-			p, err := load(lsmProgram(countOpens()), map[string]*ebpf.Map{"snp_opens": counter})
+			p, err := load(lsmProgram(noteOpens()), map[string]*ebpf.Map{"snp_opens": counter})
 			if err != nil {
 				return err
 			}
@@ -174,35 +177,57 @@ func (r *Report) attach() {
 	r.add(runs)
 }
 
-// countOpens counts the opens of this process:
+// noteOpens notes that a file is opened, by whomever: in a pid namespace this
+// process could not recognise itself.
 //
-//	if (bpf_get_current_pid_tgid() >> 32 == pid) snp_opens[0]++
-func countOpens() asm.Instructions {
+//	snp_opens[0] = 1
+func noteOpens() asm.Instructions {
 	return asm.Instructions{
-		asm.FnGetCurrentPidTgid.Call(),
-		asm.RSh.Imm(asm.R0, 32),
-		asm.JNE.Imm(asm.R0, int32(os.Getpid()), "out"),
 		asm.LoadMapValue(asm.R1, 0, 0).WithReference("snp_opens"),
 		asm.Mov.Imm(asm.R2, 1),
 		asm.StoreMem(asm.R1, 0, asm.R2, asm.DWord),
-		asm.Mov.Imm(asm.R0, 0).WithSymbol("out"),
+		asm.Mov.Imm(asm.R0, 0),
 		asm.Return(),
 	}
 }
 
 func ran(counter *ebpf.Map) (Status, string) {
-	if f, err := os.Open("/proc/self/stat"); err == nil {
-		f.Close()
+	f, err := os.Open("/")
+	if err != nil {
+		return Unknown, err.Error()
 	}
+	f.Close()
 	var n uint64
 	if err := counter.Lookup(uint32(0), &n); err != nil {
 		return Unknown, err.Error()
 	}
 	if n == 0 {
-		if pid, err := os.Readlink("/proc/self"); err != nil || pid != fmt.Sprint(os.Getpid()) {
-			return Unknown, "cannot be seen in a pid namespace"
-		}
 		return Missing, "an attached LSM program is not run"
 	}
 	return OK, "an attached LSM program is run"
+}
+
+// ErrInactive means that the kernel takes LSM programs and does not run them.
+var ErrInactive = errors.New("the BPF security module is not active in this kernel (snappyc doctor tells how to boot with it)")
+
+// Active finds out whether the kernel runs LSM programs: from the list of active
+// security modules, or if that cannot be read by a trial. The error wraps
+// ErrInactive if it does not.
+func Active() error { return active(os.DirFS("/")) }
+
+func active(root fs.FS) error {
+	h := host{Report: newReport(""), root: root}
+	if list, err := h.read("sys/kernel/security/lsm"); err == nil {
+		if !slices.Contains(strings.Split(list, ","), "bpf") {
+			return ErrInactive
+		}
+		return nil
+	}
+	h.attach()
+	for _, name := range []string{"lsm.attach", "lsm.runs"} {
+		if f := h.Finding(name); f.Status != OK {
+			return fmt.Errorf("%w: %s", ErrInactive, f.What)
+		}
+	}
+	return nil
 }
