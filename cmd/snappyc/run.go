@@ -102,6 +102,9 @@ func runConfined(stderr io.Writer, files, argv []string, quiet bool) (code int, 
 		if unix.Geteuid() != 0 {
 			return codeFailed, fmt.Errorf("%w (run needs root: use sudo)", err)
 		}
+		if verifier := new(loader.VerifierError); errors.As(err, &verifier) {
+			return codeFailed, err
+		}
 		return codeFailed, fmt.Errorf("%w\n'snappyc doctor' tells what this host lacks", err)
 	}
 	defer func() {
