@@ -10,6 +10,10 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 RESULTS := .cache/test
 comma   := ,
 
+# No version-control data in binaries: it would need a repository that git
+# trusts, and the version comes from LDFLAGS.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
 # Debian packages: the emulator, what runs inside it, independent readers of our
 # objects, and what unpacks kernels and their modules.
 PACKAGES := qemu-system-x86 busybox-static bpftool llvm binutils xz-utils kmod
@@ -51,7 +55,7 @@ test-host: ## formatting, go vet, and the tests that need no kernel of ours
 	@mkdir -p $(RESULTS); : >$(RESULTS)/host.json; code=0; \
 	echo "== host"; \
 	check() { $(GO) run ./tools/ascase "$$@" >>$(RESULTS)/host.json || code=1; }; \
-	check gofmt bash -c 'out=$$(gofmt -l .); echo -n "$$out"; [ -z "$$out" ]'; \
+	check gofmt bash -c 'out=$$(gofmt -l .) || exit; echo -n "$$out"; [ -z "$$out" ]'; \
 	check vet $(GO) vet ./...; \
 	check vet-kernel $(GO) vet -tags kernel,rig ./...; \
 	$(GO) test -json ./... | tee -a $(RESULTS)/host.json | $(GO) run ./tools/testsum -progress || code=1; \

@@ -7,6 +7,7 @@
 package compiler
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,12 +20,11 @@ import (
 	"github.com/snappy-policy/snappy/compiler/lower"
 	"github.com/snappy-policy/snappy/compiler/object"
 	"github.com/snappy-policy/snappy/compiler/opt"
-	"github.com/snappy-policy/snappy/compiler/target"
 	"github.com/snappy-policy/snappy/kernel/hook"
 	"github.com/snappy-policy/snappy/lang/ast"
 	"github.com/snappy-policy/snappy/lang/check"
 	"github.com/snappy-policy/snappy/lang/diag"
-	"github.com/snappy-policy/snappy/lang/load"
+	"github.com/snappy-policy/snappy/lang/parser"
 	"github.com/snappy-policy/snappy/lang/source"
 	"github.com/snappy-policy/snappy/lang/types"
 )
@@ -35,14 +35,12 @@ type Options struct {
 	Version string
 	// CheckPasses checks the representation after every pass.
 	CheckPasses bool
-	// Load says how files are found and named.
-	Load load.Options
 }
 
 // Result is what a compilation made. After an error it holds what was made
 // before it.
 type Result struct {
-	Unit   *load.Unit
+	Main   *ast.File
 	Policy *check.Policy
 	Module *ir.Module
 	File   *object.File
@@ -52,23 +50,27 @@ type Result struct {
 // Check loads and checks a policy without compiling it.
 func Check(fsys fs.FS, name string, opts Options) (*Result, diag.List) {
 	r := &Result{}
-	unit, list := load.Load(fsys, name, opts.Load)
-	r.Unit = unit
-	if list.HasErrors() || unit == nil {
+	data, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		panic(err)
+	}
+	tree, list := parser.Parse(source.New(name, string(data)))
+	r.Main = tree
+	if list.HasErrors() {
 		return r, list
 	}
-	policy, found := check.Check(unit, types.Language())
+	policy, found := check.Tree(tree, nil, types.Language())
 	r.Policy = policy
 	return r, append(list, found...)
 }
 
 // Compile makes an object of a policy. There is none if the list has errors.
-func Compile(fsys fs.FS, name string, opts Options) (_ *Result, list diag.List) {
-	r, list := Check(fsys, name, opts)
+func Compile(fsys fs.FS, name string, opts Options) (r *Result, list diag.List) {
+	r, list = Check(fsys, name, opts)
 	if list.HasErrors() {
 		return r, list
 	}
-	main := source.Span{File: r.Unit.Main.Source}
+	main := source.Span{File: r.Main.Source}
 	defer func() {
 		if p := recover(); p != nil {
 			list = append(list, bug(main, fmt.Errorf("%v\n%s", p, debug.Stack())))
@@ -85,15 +87,14 @@ func Compile(fsys fs.FS, name string, opts Options) (_ *Result, list diag.List) 
 	}
 	file, err := codegen.Generate(codegen.Input{Module: module, Hooks: hook.Hooks(), Files: r.Policy.Files, Operations: hook.Operations()})
 	if errors.Is(err, codegen.ErrTooLarge) {
-		return r, append(list, diag.Diagnostic{Code: diag.CodeTooLarge, Severity: diag.Error, Span: main, Message: err.Error(),
+		return r, append(list, diag.Diagnostic{Code: diag.ProgramTooLarge, Severity: diag.Error, Span: main, Message: err.Error(),
 			Help: "split the policy into two layers: run takes several --policy"})
 	}
 	if err != nil {
 		return r, append(list, bug(main, err))
 	}
-	file.Structs = target.Structs()
-	file.Meta = r.meta(opts.Version)
 	r.File = file
+	file.Meta = r.meta(opts.Version)
 	data, err := object.Write(file)
 	if err != nil {
 		return r, append(list, bug(main, err))
@@ -104,7 +105,7 @@ func Compile(fsys fs.FS, name string, opts Options) (_ *Result, list diag.List) 
 
 // bug reports a broken invariant of the compiler as a diagnostic.
 func bug(at source.Span, err error) diag.Diagnostic {
-	return diag.Diagnostic{Code: diag.CodeBug, Severity: diag.Error, Span: at, Message: "BUG(snappy): " + err.Error(),
+	return diag.Diagnostic{Code: diag.CompilerBug, Severity: diag.Error, Span: at, Message: "BUG(snappy): " + err.Error(),
 		Help: "this is a fault of the compiler, not of the policy; please report it with the policy"}
 }
 
@@ -112,7 +113,7 @@ func bug(at source.Span, err error) diag.Diagnostic {
 // that events name the lines that their author sees.
 func (r *Result) meta(version string) object.Meta {
 	p := r.Policy
-	m := object.Meta{Compiler: version, Policy: p.Name}
+	m := object.Meta{Compiler: cmp.Or(version, "unknown"), Policy: p.Name}
 	index := map[*source.File]uint32{}
 	for i, f := range p.Files {
 		index[f] = uint32(i)
@@ -150,12 +151,21 @@ func (r *Result) meta(version string) object.Meta {
 		rule(d.ID, "default "+verdict, "", ops, d.Span, "", 0)
 	}
 	slices.SortFunc(m.Rules, func(a, b object.Rule) int { return int(a.ID) - int(b.ID) })
+	for _, prog := range r.File.Programs {
+		m.Hooks = append(m.Hooks, object.Hook{Name: prog.Hook, Sleepable: prog.Sleepable, Program: prog.Name})
+	}
 	return m
 }
 
-// DumpIR is the representation as text.
-func (r *Result) DumpIR() string {
+// DumpAST is the syntax tree of the policy's own file as text.
+func (r *Result) DumpAST() string {
 	var b strings.Builder
-	ir.Fprint(&b, r.Module)
+	_ = ast.Fprint(&b, r.Main) // a Builder does not fail
 	return b.String()
 }
+
+// DumpIR is the representation as text.
+func (r *Result) DumpIR() string { return r.Module.String() }
+
+// DumpAsm lists the object's instructions under the lines that caused them.
+func (r *Result) DumpAsm() (string, error) { return object.Disassemble(r.Object) }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/cilium/ebpf/btf"
 
@@ -281,6 +282,10 @@ func (b *Builder) Bind(l Label) {
 	}
 	b.labels[l] = len(b.code)
 }
+
+// Used tells whether an instruction so far jumps to l. Verifiers refuse code
+// that nothing reaches.
+func (b *Builder) Used(l Label) bool { return slices.Contains(b.refs, l) }
 
 // Jump goes to l if dst cond src, 64 bit.
 func (b *Builder) Jump(c Cond, dst, src Reg, l Label) {

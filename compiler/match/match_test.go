@@ -3,6 +3,7 @@ package match
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -135,7 +136,7 @@ func TestGlobErrors(t *testing.T) {
 		{"]", 0}, {"a]", 1}, {"[a]]", 3}, {"[[:alpha:]]", 10},
 		{"{", 0}, {"{a", 0}, {"{a,", 0}, {"x{a,{b}", 1}, {"}", 0}, {"a}", 1}, {"{a}}", 3}, {"{}", 0}, {"a{}", 1},
 		{"\\", 0}, {"ab\\", 2}, {"{\\", 1}, {"a\x00b", 1}, {"[/]", 1}, {"[a-/]", 1}, {"[/-a]", 1}, {"[^\x01-\xff]", 0},
-		{string(make([]byte, MaxPattern+1)), MaxPattern},
+		{string(make([]byte, MaxPattern+1)), MaxPattern}, {strings.Repeat("{a,", MaxNesting+1) + strings.Repeat("}", MaxNesting+1), 3 * MaxNesting},
 	} {
 		err := ParseGlob(c.glob)
 		var ge *GlobError

@@ -76,6 +76,21 @@ func TestSplit(t *testing.T) {
 	require.Equal(t, 1, malformed.Index)
 }
 
+// TestSettled shows that patterns of an atom that holds already add no states:
+// behind /a/ only the other atom is of interest.
+func TestSettled(t *testing.T) {
+	secret := glob("/a/**")
+	for i := range 12 {
+		secret.Patterns = append(secret.Patterns, Pattern{Glob, fmt.Sprintf("/a/**x%02d**y%02d", i, i)})
+	}
+	atoms := []Atom{secret, glob("/a/**.bak")}
+	a, err := Compile(atoms, Options{})
+	require.NoError(t, err)
+	t.Logf("%+v", a.Stats)
+	require.Less(t, a.Stats.Subsets, 20)
+	check(t, a, atoms, "/a/x00y00.bak")
+}
+
 // TestGroup compares grouped atoms with the definition; where only the first
 // match counts, combinations do not multiply.
 func TestGroup(t *testing.T) {
@@ -87,6 +102,7 @@ func TestGroup(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, a.Classes, len(atoms)+1)
 	t.Logf("%+v", a.Stats)
+	require.Less(t, a.Stats.Subsets, 4000, "hidden atoms are left out of subsets")
 	check(t, a, atoms, "/srv/app03/x.conf")
 	check(t, a, atoms, "/srv/.secret09/.secret04/.secret12/x.conf")
 

@@ -421,6 +421,32 @@ func TestEveryCoreKindResolves(t *testing.T) {
 	})
 }
 
+// TestStructReadAsWhole: kernel_cap_t is a struct with one member on 6.12 and
+// with another on 6.1. A description of the same size serves both.
+func TestStructReadAsWhole(t *testing.T) {
+	status, err := os.ReadFile("/proc/self/status")
+	require.NoError(t, err)
+	_, caps, ok := strings.Cut(string(status), "\nCapEff:\t")
+	require.True(t, ok)
+	want, err := strconv.ParseUint(caps[:16], 16, 64)
+	require.NoError(t, err)
+	require.NotZero(t, want)
+	each(t, func(t *testing.T, run func(*File) (*ebpf.Program, *ebpf.Map)) {
+		f := sample()
+		f.Structs[1].Members = append(f.Structs[1].Members, Member{Name: "cap_effective", Type: Embedded("kernel_cap_t")})
+		f.Structs = append(f.Structs, Struct{Name: "kernel_cap_t", Members: []Member{{Name: "val", Type: Uint(8)}}})
+		p, events := run(report(f, 1, func(int32) []Insn {
+			return []Insn{
+				helper(helperTaskBTF),
+				loadField(SizeDW, 1, 0, "task_struct", "cred"),
+				loadField(SizeDW, 1, 1, "cred", "cap_effective"),
+				store(SizeDW, 10, 1, -8),
+			}
+		}))
+		require.Equal(t, []uint64{want}, words(t, p, events))
+	})
+}
+
 // TestLargeTableAndGlobalFunction: the last byte of a table of 8 MiB, read by a
 // function that the verifier checks on its own.
 func TestLargeTableAndGlobalFunction(t *testing.T) {

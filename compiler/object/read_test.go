@@ -89,6 +89,24 @@ func TestMetaFlipped(t *testing.T) {
 	}
 }
 
+// TestMetaHasOneEncoding: a number in a longer form than needed is refused, and
+// so is one that has more than 64 bits.
+func TestMetaHasOneEncoding(t *testing.T) {
+	m := sampleMeta()
+	raw, err := encodeMeta(&m)
+	require.NoError(t, err)
+	last := len(raw) - 1 // Used.Instructions, one byte
+	require.EqualValues(t, m.Used.Instructions, raw[last])
+	for _, tail := range [][]byte{
+		{raw[last] | 0x80, 0},
+		{raw[last] | 0x80, 0x80, 0},
+		bytes.Repeat([]byte{0xff}, 11),
+	} {
+		_, err := decodeMeta(append(bytes.Clone(raw[:last]), tail...))
+		require.ErrorIs(t, err, ErrCorrupt, "%x", tail)
+	}
+}
+
 func TestMetaVersion(t *testing.T) {
 	m := sampleMeta()
 	raw, err := encodeMeta(&m)

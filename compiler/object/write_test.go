@@ -138,6 +138,24 @@ func TestWriteIsDeterministic(t *testing.T) {
 	require.Equal(t, sample(), f, "Write must not modify its input")
 }
 
+// TestWriteLeavesTypesAlone: the types of the caller, which may be shared, keep
+// pointing to what they pointed to although equal ones are merged in the file.
+func TestWriteLeavesTypesAlone(t *testing.T) {
+	one, two, three := intType(8, false), intType(8, false), intType(8, false)
+	first, second := &btf.Pointer{Target: one}, &btf.Pointer{Target: two}
+	value := &btf.Struct{Name: "hit_record", Size: 8, Members: []btf.Member{{Name: "count", Type: three}}}
+	f := sample()
+	f.Programs[0].Params = []btf.FuncParam{{Name: "ctx", Type: first}}
+	f.Subprograms[0].Params = []btf.FuncParam{{Name: "ctx", Type: second}}
+	f.Maps[1].Value = value
+	_, err := Write(f)
+	require.NoError(t, err)
+	require.Same(t, one, first.Target)
+	require.Same(t, two, second.Target)
+	require.Same(t, second, f.Subprograms[0].Params[0].Type)
+	require.Same(t, three, value.Members[0].Type)
+}
+
 func TestWriteSections(t *testing.T) {
 	f := sample()
 	second := f.Programs[0]
@@ -191,6 +209,9 @@ func TestWriteIsReadByTools(t *testing.T) {
 	raw, err := Write(sample())
 	require.NoError(t, err)
 	out := judge(t, raw)
+	if dump, ok := out["readelf"]; ok {
+		require.Regexp(t, `\.rel\.text +REL +0+ [0-9a-f]+ [0-9a-f]+ 10 +I `, dump)
+	}
 	if dump, ok := out["llvm-objdump"]; ok {
 		require.Contains(t, dump, "elf64-bpf")
 		require.Contains(t, dump, "R_BPF_64_32\t.text")
@@ -323,9 +344,9 @@ func TestWriteRefuses(t *testing.T) {
 			f.Subprograms[0].Code = join(at(1, 1, "", alu(OpMov, 0, 0)), make([]Insn, MaxInstructions))
 		}},
 		{"too many with subprograms", "with its subprograms", func(f *File) {
-			long := make([]Insn, MaxInstructions-1)
+			long := make([]Insn, MaxInstructions/2-1)
 			for i := range long {
-				long[i] = alu(OpMov, 0, 0)
+				long[i] = Insn{Op: OpLddw} // two slots
 			}
 			f.Subprograms[0].Code = join(at(1, 1, "", long...), []Insn{exit()})
 		}},

@@ -32,6 +32,10 @@ func (cfg *Config) Flags(fs *flag.FlagSet) {
 		cfg.Drives = append(cfg.Drives, s)
 		return nil
 	})
+	fs.Func("program", "host `program` to copy with its shared libraries (may be repeated)", func(s string) error {
+		cfg.Programs = append(cfg.Programs, s)
+		return nil
+	})
 	fs.Func("file", "copy `host=guest`, a file or folder (may be repeated)", func(s string) error {
 		host, to, ok := strings.Cut(s, "=")
 		if !ok || host == "" || !strings.HasPrefix(to, "/") {

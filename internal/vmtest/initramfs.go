@@ -34,6 +34,11 @@ func (m *machine) writeInitramfs(plan *guest.Plan, init string, modules []File) 
 		}
 		files = append(files, box...)
 	}
+	programs, err := programFiles(m.cfg.Programs)
+	if err != nil {
+		return err
+	}
+	files = append(files, programs...)
 	files = append(files, m.cfg.Files...)
 	f, err := os.Create(m.initramfs())
 	if err != nil {

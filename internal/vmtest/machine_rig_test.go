@@ -40,7 +40,7 @@ mkdir /sys/fs/cgroup/a /sys/fs/cgroup/a/b; echo $$ >/sys/fs/cgroup/a/b/cgroup.pr
 		reason string
 		output string
 	}{
-		{"good", []string{"sh", "-c", "pwd; echo $HOME $SNAPPY_KERNEL; printf 'no newline'"}, 0, 0, "", "/work/dir\n/root 6.12\nno newline"},
+		{"good", []string{"sh", "-c", "pwd; echo $HOME $SNAPPY_KERNEL; printf 'no newline'"}, 0, 0, "", "/some/dir\n/root 6.12\nno newline"},
 		{"exit code", []string{"sh", "-c", "exit 3"}, 0, 3, "", ""},
 		{"signal", []string{"sh", "-c", "kill -9 $$"}, 0, 137, "killed by killed", ""},
 		{"hangs", []string{"sh", "-c", "trap '' QUIT; echo a; while :; do sleep 1; done"}, time.Second, 125, "timed out after 1s", "a\n"},
@@ -60,7 +60,7 @@ mkdir /sys/fs/cgroup/a /sys/fs/cgroup/a/b; echo $$ >/sys/fs/cgroup/a/b/cgroup.pr
 	outputs := make([]bytes.Buffer, len(cases))
 	var payloads []vmtest.Payload
 	for i, c := range cases {
-		payloads = append(payloads, vmtest.Payload{Argv: c.argv, Dir: "/work/dir", Timeout: c.limit, Stdout: &outputs[i], Stderr: &outputs[i]})
+		payloads = append(payloads, vmtest.Payload{Argv: c.argv, Dir: "/some/dir", Timeout: c.limit, Stdout: &outputs[i], Stderr: &outputs[i]})
 	}
 	res, err := vmtest.Run(t.Context(), cfg, payloads)
 	require.NoError(t, err)
@@ -102,7 +102,7 @@ func TestMachineOptions(t *testing.T) {
 			require.NoError(t, os.WriteFile(disk, append([]byte("from the host\n"), make([]byte, 1<<20)...), 0o600))
 			res, out, err := script(t, vmtest.Config{
 				Kernel: kernel, TmpfsRoot: true, Modules: []string{"overlay", "virtio_pci", "virtio_blk", "br_netfilter"},
-				Drives: []string{disk}, CPUs: 1, Append: []string{"rig.example=1"},
+				Drives: []string{disk}, CPUs: 1, Programs: []string{"bpftool"}, Append: []string{"rig.example=1"},
 				Files: []vmtest.File{{Data: []byte("extra\n"), Guest: "/data/extra"}},
 			}, `set -e
 head -n 1 /dev/vda
@@ -112,9 +112,10 @@ mount -t overlay o -o lowerdir=/data,upperdir=/o/l/u,workdir=/o/l/w /o/m; cat /o
 grep -o rig.example=1 /proc/cmdline; nproc
 mkdir /p; mount -t tmpfs p /p; mkdir /p/old
 unshare -m sh -c 'pivot_root /p /p/old; /old/bin/busybox echo pivoted'
-sync`)
+sync
+bpftool version | grep -c ^bpftool; bpftool link >/dev/null`)
 			require.NoError(t, err)
-			require.Equal(t, "from the host\nextra\nrig.example=1\n1\npivoted\n", out)
+			require.Equal(t, "from the host\nextra\nrig.example=1\n1\npivoted\n1\n", out)
 			require.Zero(t, res.Code(), "%+v", res.Exits)
 			data, err := os.ReadFile(disk)
 			require.NoError(t, err)

@@ -58,6 +58,7 @@ func (t TestBinary) Program() string {
 //
 //	//vmtest:file HOST GUEST     copy a file or folder
 //	//vmtest:build PKG GUEST     build a program, statically, and copy it
+//	//vmtest:program NAME        copy a program of the host with its libraries
 //	//vmtest:module NAME         load a kernel module
 //	//vmtest:busybox             have busybox in /bin
 //	//vmtest:tmpfs-root          have a root from which pivot_root works
@@ -69,6 +70,7 @@ func (t TestBinary) Program() string {
 type Needs struct {
 	Copies    []Copy
 	Builds    []Copy
+	Programs  []string
 	Modules   []string
 	Busybox   bool
 	TmpfsRoot bool
@@ -110,7 +112,7 @@ func (n *Needs) add(f []string) error {
 	if len(f) == 0 {
 		return errors.New("empty directive")
 	}
-	arguments := map[string]int{"file": 2, "build": 2, "module": 1, "busybox": 0, "tmpfs-root": 0, "timeout": 1}
+	arguments := map[string]int{"file": 2, "build": 2, "program": 1, "module": 1, "busybox": 0, "tmpfs-root": 0, "timeout": 1}
 	want, ok := arguments[f[0]]
 	if !ok {
 		return errors.New("unknown directive")
@@ -123,6 +125,8 @@ func (n *Needs) add(f []string) error {
 		n.Copies = append(n.Copies, Copy{f[1], f[2]})
 	case "build":
 		n.Builds = append(n.Builds, Copy{f[1], f[2]})
+	case "program":
+		n.Programs = append(n.Programs, f[1])
 	case "module":
 		n.Modules = append(n.Modules, f[1])
 	case "busybox":
@@ -184,14 +188,21 @@ func (cfg *Config) AddTest(ctx context.Context, t TestBinary, build string) (Nee
 		}
 		cfg.addFile(File{Host: out, Guest: at(b.To), Mode: 0o755})
 	}
-	for _, m := range needs.Modules {
-		if !slices.Contains(cfg.Modules, m) {
-			cfg.Modules = append(cfg.Modules, m)
-		}
-	}
+	cfg.Modules = union(cfg.Modules, needs.Modules)
+	cfg.Programs = union(cfg.Programs, needs.Programs)
 	cfg.Busybox = cfg.Busybox || needs.Busybox
 	cfg.TmpfsRoot = cfg.TmpfsRoot || needs.TmpfsRoot
 	return needs, nil
+}
+
+// union appends what is new in more.
+func union(list, more []string) []string {
+	for _, m := range more {
+		if !slices.Contains(list, m) {
+			list = append(list, m)
+		}
+	}
+	return list
 }
 
 // addFile adds a file unless it is there already, as when two packages wish for

@@ -37,13 +37,13 @@ func TestGuestDir(t *testing.T) {
 func TestReadNeeds(t *testing.T) {
 	root := module(t, map[string]string{
 		"p/a_kernel_test.go": "//go:build kernel\n\npackage p\n\n//vmtest:file ../x y\n//vmtest:timeout 90s\n//vmtest:busybox\n",
-		"p/b_kernel_test.go": "package p\n//vmtest:build ./cmd /bin/cmd\n//vmtest:module overlay\n//vmtest:tmpfs-root\n",
+		"p/b_kernel_test.go": "package p\n//vmtest:build ./cmd /bin/cmd\n//vmtest:module overlay\n//vmtest:tmpfs-root\n//vmtest:program bpftool\n",
 		"p/c_test.go":        "package p\n//vmtest:no directives in other files\n",
 	})
 	got, err := ReadNeeds(filepath.Join(root, "p"))
 	require.NoError(t, err)
 	require.Equal(t, Needs{
-		Copies: []Copy{{"../x", "y"}}, Builds: []Copy{{"./cmd", "/bin/cmd"}}, Modules: []string{"overlay"},
+		Copies: []Copy{{"../x", "y"}}, Builds: []Copy{{"./cmd", "/bin/cmd"}}, Modules: []string{"overlay"}, Programs: []string{"bpftool"},
 		Busybox: true, TmpfsRoot: true, Timeout: 90 * time.Second,
 	}, got)
 	for _, bad := range []string{"", "files a b", "file a", "busybox x", "timeout never", "timeout -1s"} {
@@ -55,7 +55,7 @@ func TestReadNeeds(t *testing.T) {
 
 func TestAddTest(t *testing.T) {
 	root := module(t, map[string]string{
-		"p/p_kernel_test.go":  "//vmtest:file ../shared.txt ../shared.txt\n//vmtest:build ../cmd/hello /bin/hello\n//vmtest:module overlay\n",
+		"p/p_kernel_test.go":  "//vmtest:file ../shared.txt ../shared.txt\n//vmtest:build ../cmd/hello /bin/hello\n//vmtest:module overlay\n//vmtest:program ldd\n",
 		"p/testdata/one.txt":  "1",
 		"shared.txt":          "s",
 		"cmd/hello/main.go":   "package main\n\nfunc main() { println(\"hello\") }\n",
@@ -81,6 +81,7 @@ func TestAddTest(t *testing.T) {
 			{Host: program, Guest: "/bin/hello", Mode: 0o755},
 		}, cfg.Files)
 		require.Equal(t, []string{"overlay"}, cfg.Modules)
+		require.Equal(t, []string{"ldd"}, cfg.Programs)
 	}
 	_, err = buildStatic(t.Context(), pkg, "../cmd/broken", build)
 	require.ErrorContains(t, err, "go build")

@@ -75,6 +75,9 @@ type Config struct {
 	// Busybox copies the host's static busybox to /bin with a link for each
 	// of its applets.
 	Busybox bool
+	// Programs are programs of the host, by name or path, that are copied to
+	// the same place in the guest with the shared libraries they load.
+	Programs []string
 	// Files are copied into the guest. Folders go with all that is in them.
 	Files []File
 	// Modules are kernel modules, by name, to load before the first payload

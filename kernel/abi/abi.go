@@ -106,6 +106,9 @@ type Scratch struct {
 	// zero bytes behind the NUL, so that 8 bytes can be read at any position of the string.
 	Path [2][PathBuffer]byte
 	Work [2][PathBuffer]byte // for building a path from its end
+	// Walk and Seqs are the state of a path walk; compiler/rt knows their layout.
+	Walk [ScratchWalkWords]uint64
+	Seqs [ScratchSeqsMax]uint32
 }
 
 // Offsets in Scratch.
@@ -115,9 +118,14 @@ const (
 	ScratchPath0    = 64
 	ScratchPath1    = ScratchPath0 + PathBuffer
 	ScratchWork     = ScratchPath1 + PathBuffer
-	ScratchSize     = ScratchWork + 2*PathBuffer
+	ScratchWalk     = ScratchWork + 2*PathBuffer
+	ScratchSeqs     = ScratchWalk + 8*ScratchWalkWords
+	ScratchSize     = ScratchSeqs + 4*ScratchSeqsMax
 	PathPad         = 8
-	PathUnresolved  = 0xffffffff
+	// ScratchSeqsMax is one entry for each component that a path may have.
+	ScratchSeqsMax   = PathMax / 2
+	ScratchWalkWords = 20
+	PathUnresolved   = 0xffffffff
 )
 
 // Config is the content of TableConfig.

@@ -36,6 +36,8 @@ func TestOffsets(t *testing.T) {
 		{"Scratch.Path", unsafe.Offsetof(scratch.Path), ScratchPath0},
 		{"Scratch.Path[1]", unsafe.Offsetof(scratch.Path) + unsafe.Sizeof(scratch.Path[0]), ScratchPath1},
 		{"Scratch.Work", unsafe.Offsetof(scratch.Work), ScratchWork},
+		{"Scratch.Walk", unsafe.Offsetof(scratch.Walk), ScratchWalk},
+		{"Scratch.Seqs", unsafe.Offsetof(scratch.Seqs), ScratchSeqs},
 		{"Scratch", unsafe.Sizeof(scratch), ScratchSize},
 		{"Config.PolicyID", unsafe.Offsetof(config.PolicyID), ConfigPolicyID},
 		{"Config.RenameLock", unsafe.Offsetof(config.RenameLock), ConfigRenameLock},

@@ -19,9 +19,9 @@ type Struct struct {
 func Structs() []Struct {
 	return []Struct{
 		{"cred", []Member{{"uid", "struct:kuid_t"}, {"gid", "struct:kgid_t"}, {"euid", "struct:kuid_t"}, {"egid", "struct:kgid_t"}, {"cap_effective", "struct:kernel_cap_t"}}},
-		{"dentry", []Member{{"d_flags", "u32"}, {"d_hash", "struct:hlist_bl_node"}, {"d_parent", "ptr:dentry"}, {"d_name", "struct:qstr"}, {"d_inode", "ptr:inode"}}},
+		{"dentry", []Member{{"d_flags", "u32"}, {"d_seq", "struct:seqcount_spinlock"}, {"d_hash", "struct:hlist_bl_node"}, {"d_parent", "ptr:dentry"}, {"d_name", "struct:qstr"}, {"d_inode", "ptr:inode"}}},
 		{"file", []Member{{"f_path", "struct:path"}, {"f_inode", "ptr:inode"}, {"f_flags", "u32"}, {"f_mode", "u32"}}},
-		{"fs_struct", []Member{{"root", "struct:path"}}},
+		{"fs_struct", []Member{{"seq", "struct:seqcount_spinlock"}, {"root", "struct:path"}}},
 		{"hlist_bl_node", []Member{{"next", "ptr:hlist_bl_node"}, {"pprev", "ptr:void"}}},
 		{"in6_addr", []Member{{"in6_u", "struct:in6_u"}}},
 		{"inode", []Member{{"i_mode", "u16"}, {"i_uid", "struct:kuid_t"}, {"i_gid", "struct:kgid_t"}, {"i_sb", "ptr:super_block"}, {"i_ino", "u64"}, {"i_flags", "u32"}}},
@@ -33,6 +33,7 @@ func Structs() []Struct {
 		{"nsproxy", []Member{{"mnt_ns", "ptr:mnt_namespace"}}},
 		{"path", []Member{{"mnt", "ptr:vfsmount"}, {"dentry", "ptr:dentry"}}},
 		{"qstr", []Member{{"len", "u32"}, {"name", "ptr:char"}}}, // len lies in an anonymous union and struct
+		{"seqcount_spinlock", nil},                               // the sequence word is its first 4 bytes, as it is of a seqlock_t
 		{"sock", []Member{{"__sk_common", "struct:sock_common"}, {"sk_protocol", "u16"}}},
 		{"sock_common", []Member{{"skc_daddr", "u32"}, {"skc_rcv_saddr", "u32"}, {"skc_dport", "u16"}, {"skc_num", "u16"}, {"skc_family", "u16"}, {"skc_v6_daddr", "struct:in6_addr"}, {"skc_v6_rcv_saddr", "struct:in6_addr"}}},
 		{"socket", []Member{{"type", "u16"}, {"sk", "ptr:sock"}}},

@@ -26,7 +26,6 @@ import (
 const (
 	MaxRules   = 10_000  // rules and defaults together
 	MaxMembers = 100_000 // members of all sets, nested sets counted where they are named
-	MaxSource  = 1 << 20 // bytes of source text of all files
 	// MaxConditions bounds the leaves and operators of all conditions, those of
 	// a when block counted once for each rule inside.
 	MaxConditions = 1_000_000
@@ -77,8 +76,9 @@ type finding struct {
 
 // unit is what is checked: the policy's file and what its imports are.
 type unit struct {
-	main     *ast.File
-	imported func(*ast.ImportStmt) *ast.File // nil: could not be loaded; reported by who loads
+	main    *ast.File
+	imports map[*ast.ImportStmt]*ast.File // those missing could not be loaded, which was reported
+	library bool                          // main is a library, checked by itself
 }
 
 func newChecker(u unit, schema *types.Schema) *checker {

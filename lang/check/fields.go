@@ -39,7 +39,9 @@ type fieldUse struct {
 	verbatim bool // for every operation
 }
 
-func (u *fieldUse) isPort() bool { return u != nil && u.field.Name == "port" && u.field.Kind == types.Int }
+func (u *fieldUse) isPort() bool {
+	return u != nil && u.field.Name == "port" && u.field.Kind == types.Int
+}
 
 // field resolves a name that may be a field. found tells whether it is one
 // anywhere in the schema; use is nil if it cannot be used here, which is reported.

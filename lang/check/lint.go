@@ -37,7 +37,7 @@ func (c *checker) lint() {
 			if by := shadowing(r, always); by != nil {
 				d := c.warn(diag.RuleShadowed, r.Span, "", "this rule has no effect: what it allows is always denied")
 				related(d, by.Span, "by this rule")
-			} else if r.Span.File == main {
+			} else if r.Span.File == main && !c.unit.library {
 				c.repeatsDefault(r, defaults)
 			}
 		case ast.Deny, ast.Kill:
@@ -50,6 +50,9 @@ func (c *checker) lint() {
 				}
 			}
 		}
+	}
+	if c.unit.library {
+		return // what it leaves unused or undecided is for the policies that import it
 	}
 	for _, s := range c.setList {
 		if s.main && !s.used {

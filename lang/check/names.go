@@ -27,22 +27,16 @@ func (c *checker) declare() {
 			c.fields[v.Name] = true
 		}
 	}
-	p := c.unit.main.Policy()
-	if p == nil {
+	switch p := c.unit.main.Policy(); {
+	case p != nil:
+		c.policy.Name = p.Name.Name
+	case !c.unit.library:
 		c.err(diag.MissingPolicy, source.Span{File: c.unit.main.Source}, "begin the file with `policy NAME`",
 			"this file has no policy statement; it is a library and can only be imported")
-	} else {
-		c.policy.Name = p.Name.Name
 	}
 	c.declareFile(c.unit.main)
-	total := 0
 	for _, f := range c.files {
 		c.policy.Files = append(c.policy.Files, f.Source)
-		total += len(f.Source.Text)
-	}
-	if total > MaxSource {
-		c.err(diag.SourceTooLarge, source.Span{File: c.unit.main.Source}, "split the policy into several and stack them",
-			"the policy and its imports have %d bytes of source; at most %d are allowed", total, MaxSource)
 	}
 }
 
@@ -55,12 +49,7 @@ func (c *checker) declareFile(f *ast.File) {
 	for _, s := range f.Stmts {
 		switch s := s.(type) {
 		case *ast.ImportStmt:
-			if in := c.unit.imported(s); in != nil {
-				if p := in.Policy(); p != nil {
-					d := c.err(diag.ImportsPolicy, s.Span(), "import libraries only; a second policy is stacked, not imported",
-						"%q is a policy of its own", s.Path.Value)
-					related(d, p.Span(), "its policy statement")
-				}
+			if in := c.unit.imports[s]; in != nil {
 				c.declareFile(in)
 			}
 		case *ast.ParamStmt:

@@ -51,14 +51,14 @@ func (c *checker) reportFlaw(sp source.Span, text string, flaw glob.Flaw, isGlob
 	case glob.Fine:
 		return true
 	case glob.Relative:
-		help := "write " + quote("/"+text) + " or, for any folder, the glob " + quote("**/"+text)
+		help := "write " + quote("/"+text) + "; to match it in any folder, " + quote("**/"+text)
+		if !isGlob {
+			help = "write " + quote("/"+text) + "; to match it in any folder, " + quote("matches \"**/"+text+"\"")
+		}
 		if strings.HasPrefix(text, "*") && !strings.HasPrefix(text, "**") {
 			help = "`*` does not match `/`; did you mean " + quote("*"+text) + "?"
 		} else if strings.HasPrefix(text, "~") {
 			help = "policies know no home directories; write the whole path"
-		}
-		if !isGlob {
-			help = strings.Replace(help, "the glob", "`matches`", 1)
 		}
 		c.err(diag.RelativePath, sp, help, "no path matches %s: paths are absolute", quote(text))
 		return false

@@ -31,12 +31,12 @@ func (c *checker) statements(f *ast.File, done map[*ast.File]bool) {
 	done[f] = true
 	for _, s := range f.Stmts {
 		if in, ok := s.(*ast.ImportStmt); ok {
-			if imported := c.unit.imported(in); imported != nil {
+			if imported := c.unit.imports[in]; imported != nil {
 				c.statements(imported, done)
 			}
 			continue
 		}
-		c.statement(s, nil, f != c.unit.main)
+		c.statement(s, nil, f != c.unit.main || c.unit.library)
 	}
 }
 

@@ -76,7 +76,7 @@ func (c *checker) decidedBy(id ast.Ident, ops []*types.Operation, verdict ast.Ve
 	}
 	// An unresolved allow or kill rule denies; no test line can bring that about.
 	if r.Verb != verdict {
-		d := c.err(diag.RuleCannotDecide, id.Sp, "", "rule %s is %s, not %s", quote(id.Name), r.Verb, verdict)
+		d := c.err(diag.RuleCannotDecide, id.Sp, "", "%s is a rule that says %s, not %s", quote(id.Name), r.Verb, verdict)
 		related(d, r.Span, "the rule")
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 	"net/netip"
+	"strings"
 
 	"github.com/snappy-policy/snappy/lang/ast"
 	"github.com/snappy-policy/snappy/lang/diag"
@@ -239,9 +240,9 @@ func (c *checker) unknownName(sc *scope, id ast.Ident, h enumHint) {
 			names = append(names, v.Name)
 		}
 	}
-	help := c.didYouMean(id.Name, names, "")
+	help := c.minusInName(sc, id.Name)
 	if help == "" {
-		help = c.minusInName(sc, id.Name)
+		help = c.didYouMean(id.Name, names, "")
 	}
 	c.err(diag.UnknownName, id.Sp, help, "there is no field, param or constant named %s", quote(id.Name))
 }
@@ -297,6 +298,9 @@ func (c *checker) constantOperand(id ast.Ident, h enumHint) operand {
 	help := c.didYouMean(id.Name, names, "")
 	if _, ok := c.schema.Errnos.Lookup(id.Name); ok {
 		help = "an errno stands only after the word errno"
+	}
+	if strings.HasPrefix(id.Name, "SIGRT") {
+		help = "real-time signals have no names here; they are the numbers 32 to 64"
 	}
 	c.err(diag.UnknownConstant, id.Sp, help, "there is no constant named %s", quote(id.Name))
 	return operand{}

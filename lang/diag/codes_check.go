@@ -1,10 +1,11 @@
 package diag
 
+import "slices"
+
 // Codes of lang/check: names (SNP0301 …) and types (SNP0341 …); limits (SNP0401
 // …), what this version refuses (SNP0411 …), warnings and notes (SNP0451 …).
 const (
 	MissingPolicy      Code = "SNP0301"
-	ImportsPolicy      Code = "SNP0302"
 	LibraryStatement   Code = "SNP0303"
 	DuplicateName      Code = "SNP0304"
 	DuplicateRule      Code = "SNP0305"
@@ -53,7 +54,7 @@ const (
 
 	TooManyRules       Code = "SNP0401"
 	TooManyMembers     Code = "SNP0402"
-	ConditionsTooLarge Code = "SNP0404"
+	ConditionsTooLarge Code = "SNP0403"
 
 	OperationLater  Code = "SNP0411"
 	GroupLater      Code = "SNP0412"
@@ -65,7 +66,7 @@ const (
 	HelperLater     Code = "SNP0418"
 	CallLater       Code = "SNP0419"
 	SetKindLater    Code = "SNP0420"
-	ParamLater      Code = "SNP0422"
+	ParamLater      Code = "SNP0421"
 
 	RuleNeverMatches  Code = "SNP0451"
 	ConstantCondition Code = "SNP0452"
@@ -87,4 +88,4 @@ const (
 )
 
 // checkCodes explains the codes of lang/check: names and types (SNP03xx), meaning (SNP04xx).
-var checkCodes = []CodeInfo{}
+var checkCodes = slices.Concat(nameCodes, typeCodes, meaningCodes)

@@ -6,6 +6,8 @@ const (
 	TablesTooLarge     Code = "SNP0501"
 	PatternsTooComplex Code = "SNP0502"
 	SetsTooComplex     Code = "SNP0503"
+	ProgramTooLarge    Code = "SNP0504"
+	CompilerBug        Code = "SNP0599"
 
 	UnresolvableValue Code = "SNP0601"
 )

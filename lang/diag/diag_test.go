@@ -134,3 +134,49 @@ func TestEditDistance(t *testing.T) {
 		}
 	}
 }
+
+func TestSARIF(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, SARIF(&b, List{
+		{Code: UnexpectedToken, Severity: Error, Message: "no", Help: "do", Span: spanOf("policy p\n\"é\" exec\n", "exec"),
+			Related: []Related{{spanOf("policy p\n", "policy"), "here"}}},
+		{Code: TooManyErrors, Severity: Note, Message: "m"},
+	}))
+	var log struct {
+		Version string
+		Runs    []struct {
+			ColumnKind string
+			Tool       struct {
+				Driver struct{ Rules []struct{ ID string } }
+			}
+			Results []struct {
+				RuleID, Level string
+				Message       struct{ Text string }
+				Locations     []struct {
+					PhysicalLocation struct {
+						ArtifactLocation struct{ URI string }
+						Region           struct{ StartLine, StartColumn, EndLine, EndColumn int }
+					}
+				}
+				RelatedLocations []struct{ Message struct{ Text string } }
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal(b.Bytes(), &log))
+	require.Equal(t, "2.1.0", log.Version)
+	require.Len(t, log.Runs, 1)
+	run := log.Runs[0]
+	require.Equal(t, "unicodeCodePoints", run.ColumnKind)
+	require.Len(t, run.Tool.Driver.Rules, 2)
+	require.Equal(t, "SNP0101", run.Tool.Driver.Rules[0].ID)
+	require.Len(t, run.Results, 2)
+	r := run.Results[0]
+	require.Equal(t, []string{"SNP0101", "error", "no\ndo"}, []string{r.RuleID, r.Level, r.Message.Text})
+	require.Len(t, r.Locations, 1)
+	require.Equal(t, "p.snp", r.Locations[0].PhysicalLocation.ArtifactLocation.URI)
+	region := r.Locations[0].PhysicalLocation.Region
+	require.Equal(t, [4]int{2, 5, 2, 9}, [4]int{region.StartLine, region.StartColumn, region.EndLine, region.EndColumn})
+	require.Equal(t, "here", r.RelatedLocations[0].Message.Text)
+	require.Equal(t, "note", run.Results[1].Level)
+	require.Empty(t, run.Results[1].Locations)
+}

@@ -2,6 +2,7 @@ package parser
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/snappy-policy/snappy/lang/ast"
 )
@@ -237,11 +238,26 @@ func (p *parser) stringLit(t token) *ast.StringLit {
 }
 
 func (p *parser) expectedOperand(t token) {
-	if p.open > 0 && (t.kind == tokNewline || t.kind == tokEOF) {
-		p.errs.unclosed(p.opener, p.textOf(p.opener))
+	if t.kind != tokNewline && t.kind != tokEOF {
+		p.errs.expectedValue(int(t.start), int(t.end), p.found(t))
 		return
 	}
-	p.errs.expectedValue(int(t.start), int(t.end), p.found(t))
+	last := p.lastToken()
+	switch {
+	case p.open == 0:
+		p.errs.expectedValue(int(last.end), int(last.end), p.found(t))
+	case last.kind != tokBad:
+		p.errs.unclosed(p.opener, p.textOf(p.opener))
+	}
+}
+
+// lastToken is the token before the next one, newlines aside.
+func (p *parser) lastToken() token {
+	i := p.i - 1
+	for i > 0 && p.toks[i].kind == tokNewline {
+		i--
+	}
+	return p.toks[max(i, 0)]
 }
 
 func (p *parser) nameOrCall(t token) (ast.Expr, int) {
@@ -321,7 +337,10 @@ func (p *parser) closeBracket(b bracket, want kind) (token, bool) {
 	if t.kind != want {
 		switch t.kind {
 		case tokNewline, tokEOF:
-			p.errs.unclosed(b.self, p.textOf(b.self))
+			// A string that is not closed hides the bracket; that was reported.
+			if p.lastToken().kind != tokBad {
+				p.errs.unclosed(b.self, p.textOf(b.self))
+			}
 		default:
 			p.errs.expectedClosing(int(t.start), int(t.end), p.found(t), b.self, p.textOf(b.self))
 		}
@@ -344,6 +363,10 @@ func (p *parser) setLit() ast.Expr {
 		t := p.peek()
 		if t.kind == tokRBrace || t.kind == tokNewline || t.kind == tokEOF {
 			break
+		}
+		if p.errs.full() { // nothing more would be reported
+			p.bad = true
+			return p.badExpr()
 		}
 		if t.kind == tokLBrace {
 			p.errs.setInSet(int(t.start), int(t.end))
@@ -410,10 +433,7 @@ func (p *parser) skipElement() {
 // unquotedPath reports a path without quotes and skips it.
 func (p *parser) unquotedPath(t token) ast.Expr {
 	start := int(t.start)
-	end := start
-	for end < len(p.text) && !isPathEnd(p.text[end]) {
-		end++
-	}
+	end := pathEnd(p.text, start)
 	p.errs.unquotedPath(start, end, p.text[start:end])
 	for p.toks[p.i].kind != tokEOF && int(p.toks[p.i].start) < end {
 		p.i++
@@ -421,10 +441,10 @@ func (p *parser) unquotedPath(t token) ast.Expr {
 	return &ast.BadExpr{Sp: p.span(start, end)}
 }
 
-func isPathEnd(c byte) bool {
-	switch c {
-	case ' ', '\t', '\r', '\n', ',', '{', '}', '(', ')', '"', '#':
-		return true
+// pathEnd is where a path without quotes ends.
+func pathEnd(text string, start int) int {
+	if n := strings.IndexAny(text[start:], " \t\r\n,{}()\"#"); n >= 0 {
+		return start + n
 	}
-	return false
+	return len(text)
 }

@@ -79,20 +79,11 @@ func (p *parser) header(g *grammar) *header {
 		t := p.peek()
 		switch t.kind {
 		case tokNewline, tokEOF, tokRBrace:
-			h.end = int(t.start)
-			if n := len(h.tokens); n > 0 {
-				// The end of the line shows right behind the last token.
-				h.end = max(int(p.prevEnd(p.toks[p.i])), p.endOf(h.tokens[n-1]))
-			}
-			p.open = 0
+			p.endHeader(h)
 			return h
 		case tokLBrace:
 			if g.block != blockNone {
-				h.end = int(p.prevEnd(p.toks[p.i]))
-				if n := len(h.tokens); n > 0 {
-					h.end = p.endOf(h.tokens[n-1])
-				}
-				p.open = 0
+				p.endHeader(h)
 				return h
 			}
 			if g.assigns == assignsSet {
@@ -103,9 +94,8 @@ func (p *parser) header(g *grammar) *header {
 		if len(h.tokens) >= maxHeader {
 			p.errs.headerTooLong(int(t.start), int(t.end))
 			h.tokens = append(h.tokens, lexer.Token{Type: symBad, Pos: lexer.Position{Offset: int(t.start)}})
-			p.open = 0
+			p.endHeader(h)
 			p.skipStatement()
-			h.end = int(p.prevEnd(t))
 			return h
 		}
 		p.i++
@@ -130,6 +120,12 @@ func (p *parser) header(g *grammar) *header {
 			}
 		}
 	}
+}
+
+// endHeader notes where a header ends: right behind its last token.
+func (p *parser) endHeader(h *header) {
+	h.end = p.endOf(h.tokens[len(h.tokens)-1])
+	p.open = 0
 }
 
 // skipBraces goes behind the brace that closes one that a statement does not

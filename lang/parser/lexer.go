@@ -100,27 +100,30 @@ func (s *scanner) newline(at int) {
 	s.bol = true
 }
 
-// operators, longest first where one is the beginning of another.
-var operators = []struct {
+// operator is a sign or a pair of signs.
+type operator struct {
 	text string
 	kind kind
-}{
-	{"&&", tokForeignAnd}, {"||", tokForeignOr},
-	{"==", tokEq}, {"=>", tokYields}, {"=", tokAssign}, {"!=", tokNe}, {"!", tokForeignNot},
-	{"<=", tokLe}, {"<<", tokShl}, {"<", tokLt}, {">=", tokGe}, {">>", tokShr}, {">", tokGt},
-	{"->", tokArrow}, {"-", tokMinus}, {"..", tokRange}, {"+", tokPlus}, {"*", tokStar}, {"/", tokSlash},
-	{"%", tokPercent}, {"&", tokAmp}, {"|", tokPipe}, {"^", tokCaret}, {",", tokComma}, {":", tokColon},
-	{"(", tokLParen}, {")", tokRParen}, {"{", tokLBrace}, {"}", tokRBrace},
+}
+
+// operators by their first byte, longest first.
+var operators = [128][]operator{
+	'&': {{"&&", tokForeignAnd}, {"&", tokAmp}}, '|': {{"||", tokForeignOr}, {"|", tokPipe}},
+	'=': {{"==", tokEq}, {"=>", tokYields}, {"=", tokAssign}}, '!': {{"!=", tokNe}, {"!", tokForeignNot}},
+	'<': {{"<=", tokLe}, {"<<", tokShl}, {"<", tokLt}}, '>': {{">=", tokGe}, {">>", tokShr}, {">", tokGt}},
+	'-': {{"->", tokArrow}, {"-", tokMinus}}, '.': {{"..", tokRange}}, '+': {{"+", tokPlus}}, '*': {{"*", tokStar}},
+	'/': {{"/", tokSlash}}, '%': {{"%", tokPercent}}, '^': {{"^", tokCaret}}, ',': {{",", tokComma}}, ':': {{":", tokColon}},
+	'(': {{"(", tokLParen}}, ')': {{")", tokRParen}}, '{': {{"{", tokLBrace}}, '}': {{"}", tokRBrace}},
 }
 
 func (s *scanner) next() {
 	start := s.pos
 	c := s.text[start]
 	switch {
-	case c == ' ' || c == '\t' || c == '\r':
+	case c == ' ' || c == '\t' || c == '\r' && s.at(start+1) == '\n':
 		s.pos++
 		return
-	case c == '\n':
+	case c == '\n' || c == '\r':
 		s.newline(start)
 		s.pos++
 		return
@@ -153,7 +156,13 @@ func (s *scanner) next() {
 		return
 	}
 	rest := s.text[start:]
-	for _, o := range operators {
+	if c == '.' && (strings.HasPrefix(rest, "./") || strings.HasPrefix(rest, "../")) {
+		end := pathEnd(s.text, start)
+		s.errs.unquotedPath(start, end, s.text[start:end])
+		s.emit(tokBad, start, end)
+		return
+	}
+	for _, o := range operators[c&0x7f] {
 		if strings.HasPrefix(rest, o.text) {
 			if o.kind >= tokForeignAnd {
 				s.errs.foreignOperator(start, start+len(o.text), o.text)

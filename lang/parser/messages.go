@@ -175,8 +175,11 @@ func (r *reporter) badNumber(start, end int, word string, duration bool, problem
 		r.add(diag.MalformedNumber, start, end, fmt.Sprintf("%s has an unknown unit", quote(word)),
 			"sizes end in K, M or G, durations in s, m or h; a name cannot begin with a digit")
 	default:
-		r.add(diag.MalformedNumber, start, end, fmt.Sprintf("malformed %s %s", what, quote(word)),
-			"integers are decimal, 0x… or 0o…, with `_` between digits only")
+		help := "integers are decimal, 0x… or 0o…, with `_` between digits only"
+		if duration {
+			help = "durations are decimal integers without a leading zero, and end in s, m or h"
+		}
+		r.add(diag.MalformedNumber, start, end, fmt.Sprintf("malformed %s %s", what, quote(word)), help)
 	}
 }
 
@@ -242,7 +245,7 @@ func (r *reporter) expectedValue(start, end int, found string) {
 
 func (r *reporter) expectedClosing(start, end int, found string, open token, text string) {
 	d := r.add(diag.UnexpectedToken, start, end, fmt.Sprintf("expected an operator or `%s`, found %s", closing(text), found), "")
-	r.related(d, open, "to close this")
+	r.related(d, open, fmt.Sprintf("this `%s` is open", text))
 }
 
 func closing(open string) string {
@@ -309,6 +312,10 @@ func (r *reporter) notInBlock(start, end int, word string) {
 		"only rules, `on`, `limit` and when blocks depend on a condition; move the statement out of the block")
 }
 
+func (r *reporter) expectedBlock(start, end int, found string) {
+	r.add(diag.UnexpectedToken, start, end, fmt.Sprintf("expected `{`, found %s", found), "the block is written { … } and begins on the same line")
+}
+
 func (r *reporter) afterBlock(start, end int, found string) {
 	r.add(diag.UnexpectedToken, start, end, fmt.Sprintf("expected the end of the line behind a block, found %s", found), "")
 }
@@ -365,8 +372,10 @@ func (p *parser) grammarError(g *grammar, h *header, err error) {
 	case wants("<name>") && g.assigns == assignsSet && t.Type == symCondition:
 		r.add(diag.UnexpectedToken, start, start+1, "expected the kind of the set before `{`",
 			"kinds are path, cidr, port, int, string, cap, signal and op")
+	case t.Value == "..":
+		r.add(diag.UnexpectedToken, start, end, "a range stands only behind `in` and in a set", "")
 	case len(terms) == 0:
-		r.add(diag.UnexpectedToken, start, end, fmt.Sprintf("unexpected %s", found), g.form())
+		r.add(diag.UnexpectedToken, start, end, fmt.Sprintf("expected the end of the statement, found %s", found), g.form())
 	default:
 		r.add(diag.UnexpectedToken, start, end, fmt.Sprintf("expected %s, found %s", g.describe(terms), found), g.form())
 	}
@@ -378,6 +387,9 @@ func (g *grammar) form() string { return "the form is: " + g.usage }
 func (p *parser) foundSymbol(t lexer.Token) string {
 	switch t.Type {
 	case lexer.EOF:
+		if next := p.peek(); next.kind == tokLBrace || next.kind == tokRBrace {
+			return quote(p.textOf(next))
+		}
 		return "the end of the line"
 	case symCondition:
 		return "a value"
@@ -398,22 +410,36 @@ func firstTerms(message string) []string {
 		return nil
 	}
 	var terms []string
-	for {
-		ebnf = strings.TrimLeft(ebnf, "( ")
-		n := strings.IndexAny(ebnf, " )?*+")
-		if strings.HasPrefix(ebnf, `"`) {
-			n = strings.IndexByte(ebnf[1:], '"') + 2
+	// open holds, for each parenthesis around, whether a first term may still come.
+	for open := []bool{true}; len(ebnf) > 0 && len(open) > 0; {
+		last := len(open) - 1
+		n := 1
+		switch ebnf[0] {
+		case '(':
+			open = append(open, open[last])
+		case ')':
+			open = open[:last]
+			if last > 0 {
+				open[last-1] = false
+			}
+		case '|':
+			open[last] = last == 0 || open[last-1]
+		case ' ', '?', '*', '+', '!':
+		default:
+			if n = strings.IndexAny(ebnf, " )?*+!|"); ebnf[0] == '"' {
+				n = strings.IndexByte(ebnf[1:], '"') + 2
+			}
+			if n <= 0 {
+				n = len(ebnf)
+			}
+			if open[last] {
+				terms = append(terms, ebnf[:n])
+				open[last] = false
+			}
 		}
-		if n <= 0 {
-			return terms
-		}
-		terms = append(terms, ebnf[:n])
-		ebnf = strings.TrimLeft(ebnf[n:], " )?*+")
-		if !strings.HasPrefix(ebnf, "|") {
-			return terms
-		}
-		ebnf = ebnf[1:]
+		ebnf = ebnf[n:]
 	}
+	return terms
 }
 
 var termText = map[string]string{

@@ -232,9 +232,14 @@ func (p *parser) skipStatement() {
 // whenBlock reads the body of `when C { … }`.
 func (p *parser) whenBlock(s ast.Stmt, first token) ast.Stmt {
 	w, ok := s.(*ast.WhenBlock)
-	open, opened := p.openBlock()
+	fine := ok
+	if ok {
+		_, bad := w.Cond.(*ast.BadExpr)
+		fine = !bad
+	}
+	open, opened := p.openBlock(fine)
 	if !opened {
-		return s
+		return &ast.BadStmt{Sp: s.Span()}
 	}
 	if !ok {
 		w = &ast.WhenBlock{Cond: p.badExpr()}
@@ -254,9 +259,9 @@ func (p *parser) whenBlock(s ast.Stmt, first token) ast.Stmt {
 // testBlock reads the body of `test "…" { … }`.
 func (p *parser) testBlock(s ast.Stmt, first token) ast.Stmt {
 	t, ok := s.(*ast.TestStmt)
-	open, opened := p.openBlock()
+	open, opened := p.openBlock(ok)
 	if !opened {
-		return s
+		return &ast.BadStmt{Sp: s.Span()}
 	}
 	var steps []ast.TestStep
 	for !p.errs.full() {
@@ -304,9 +309,14 @@ func (p *parser) step() ast.TestStep {
 	return s
 }
 
-func (p *parser) openBlock() (token, bool) {
+// openBlock takes the brace that opens a block. report tells that a missing one
+// is the first error of the statement.
+func (p *parser) openBlock(report bool) (token, bool) {
 	t := p.peek()
 	if t.kind != tokLBrace {
+		if last := p.lastToken(); report {
+			p.errs.expectedBlock(int(last.end), int(last.end), p.found(t))
+		}
 		p.endStatement()
 		return t, false
 	}

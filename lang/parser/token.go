@@ -73,7 +73,7 @@ func goesOn(f *source.File, t token) bool {
 	switch t.kind {
 	case tokName:
 		return t.end-t.start <= 7 && wordOperators[f.Text[t.start:t.end]]
-	case tokRParen, tokRBrace:
+	case tokRParen, tokRBrace, tokYields:
 		return false
 	}
 	return t.kind >= tokLParen

@@ -24,12 +24,9 @@ import (
 // obeys commands on its standard input, one per line, and answers each with a line.
 const agentEnv = "SNAPPY_TEST_AGENT"
 
-// The agent acts on its first thread, the only one that has a pidfd on all kernels.
-func init() {
-	if os.Getenv(agentEnv) != "" {
-		runtime.LockOSThread()
-	}
-}
+// The agent acts on its first thread, the only one that has a pidfd on all
+// kernels. In the manager no test runs on it: it cannot end.
+func init() { runtime.LockOSThread() }
 
 func TestMain(m *testing.M) {
 	switch mode := os.Getenv(agentEnv); {

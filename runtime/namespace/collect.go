@@ -28,7 +28,7 @@ func (n *Namespace) Destroy() error {
 	if err != nil {
 		return err
 	}
-	if hasChild(spaces, n.id) {
+	if children(spaces)[abi.SpaceIndex(n.id)] > 0 {
 		return fmt.Errorf("namespace %d: %w", n.id, ErrChildren)
 	}
 	populated, err := s.populated()
@@ -64,10 +64,11 @@ func (m *Manager) Collect() error {
 	if err != nil {
 		return err
 	}
+	below := children(spaces)
 	for freed := true; freed; {
 		freed = false
 		for index, sp := range spaces {
-			if populated[sp.ID] || hasChild(spaces, sp.ID) {
+			if populated[sp.ID] || below[index] > 0 {
 				continue
 			}
 			kept, err := s.held("space", sp.ID)
@@ -81,6 +82,7 @@ func (m *Manager) Collect() error {
 				return err
 			}
 			delete(spaces, index)
+			below[sp.Parent]--
 			freed = true
 		}
 	}
@@ -124,13 +126,15 @@ func (s *session) collectPolicies(spaces map[uint32]*abi.Space) (left int, err e
 	return left, nil
 }
 
-func hasChild(spaces map[uint32]*abi.Space, id uint64) bool {
+// children counts the children of each entry.
+func children(spaces map[uint32]*abi.Space) map[uint32]int {
+	count := map[uint32]int{}
 	for _, sp := range spaces {
-		if sp.Parent == abi.SpaceIndex(id) {
-			return true
+		if sp.Parent != 0 {
+			count[sp.Parent]++
 		}
 	}
-	return false
+	return count
 }
 
 // free clears the record: from now on, who names the namespace is denied everything.

@@ -296,8 +296,10 @@ func TestCorruptRecord(t *testing.T) {
 		require.NoError(t, tasks.Put(uint32(fd), abi.TaskRecord{ID: id}))
 		require.Equal(t, eperm, agent.do("open %s", target), "id %d", id)
 		e := events()
+		for e.Namespace != id { // the Go runtime may have opened something too
+			e = events()
+		}
 		require.Equal(t, uint8(abi.ReasonBroken), e.Reason)
-		require.Equal(t, id, e.Namespace)
 		require.NoError(t, tasks.Put(uint32(fd), abi.TaskRecord{ID: n.ID()}))
 	}
 	require.Equal(t, "ok", agent.do("open %s", target))

@@ -16,8 +16,13 @@ import (
 	"github.com/snappy-policy/snappy/tools/internal/summary"
 )
 
-// machinePackage stands in for a package where the machine itself failed.
-const machinePackage = "(machine)"
+const (
+	// machinePackage stands in for a package where the machine itself failed.
+	machinePackage = "(machine)"
+	// rigTest stands in for a test where the rig failed a package, so that
+	// the reason is a case of its own next to the tests that failed with it.
+	rigTest = "(rig)"
+)
 
 // bench runs test binaries on one kernel.
 type bench struct {
@@ -45,7 +50,9 @@ func (b *bench) send(e summary.Event) {
 
 // fail sends a failure of a whole package with its reason.
 func (b *bench) fail(pkg, reason string) {
-	b.send(summary.Event{Action: "output", Package: pkg, Output: strings.TrimRight(reason, "\n") + "\n"})
+	b.send(summary.Event{Action: "run", Package: pkg, Test: rigTest})
+	b.send(summary.Event{Action: "output", Package: pkg, Test: rigTest, Output: strings.TrimRight(reason, "\n") + "\n"})
+	b.send(summary.Event{Action: "fail", Package: pkg, Test: rigTest})
 	b.send(summary.Event{Action: "fail", Package: pkg})
 	fmt.Fprintf(b.out, "%-5s FAIL %s: %s\n", b.kernel, strings.TrimPrefix(pkg, modulePath+"/"), reason)
 }
@@ -57,6 +64,7 @@ func (b *bench) runOn(ctx context.Context, o *options, packages []*testPackage, 
 	cfg.Kernel = b.kernel
 	cfg.Files = slices.Clone(cfg.Files)
 	cfg.Modules = slices.Clone(cfg.Modules)
+	cfg.Programs = slices.Clone(cfg.Programs)
 	total := bootAllowance
 	var payloads []vmtest.Payload
 	var streams []*stream
@@ -225,7 +233,10 @@ func (s *stream) ended(exit vmtest.Exit) {
 	case exit.Code == 0 && failed > 0:
 		b.fail(s.pkg.ImportPath, "exit code 0 in spite of failed tests")
 	case len(missing) > 0:
-		b.fail(s.pkg.ImportPath, fmt.Sprintf("exit code %d, and these tests did not run: %s", exit.Code, strings.Join(missing, " ")))
+		b.fail(s.pkg.ImportPath, fmt.Sprintf("exit code %d, and no result of %s", exit.Code, strings.Join(missing, " ")))
+	case exit.Code != 0 && failed > 0:
+		b.send(summary.Event{Action: "fail", Package: s.pkg.ImportPath})
+		fmt.Fprintf(b.out, "%-5s FAIL %s (%d of %d tests, %.1fs)\n", b.kernel, strings.TrimPrefix(s.pkg.ImportPath, modulePath+"/"), failed, passed+failed, exit.Elapsed.Seconds())
 	case exit.Code != 0:
 		b.fail(s.pkg.ImportPath, fmt.Sprintf("exit code %d", exit.Code))
 	default:

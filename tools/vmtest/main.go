@@ -49,9 +49,10 @@ type options struct {
 	patterns []string
 }
 
-func parse(args []string) (*options, error) {
+func parse(stderr io.Writer, args []string) (*options, error) {
 	var o options
 	fs := flag.NewFlagSet("vmtest", flag.ContinueOnError)
+	fs.SetOutput(stderr)
 	kernels := fs.String("kernel", strings.Join(vmtest.Kernels(), ","), "`aliases` of the kernels, separated by commas")
 	fs.StringVar(&o.run, "run", "", "run only the kernel tests that match `regexp`, as in go test")
 	fs.StringVar(&o.json, "json", "", "write the events to `file`")
@@ -72,17 +73,16 @@ func parse(args []string) (*options, error) {
 		o.patterns = []string{"./..."}
 	}
 	if o.limit <= 0 {
-		return nil, errors.New("-limit must be positive")
+		err := errors.New("-limit must be positive")
+		fmt.Fprintln(stderr, err)
+		return nil, err
 	}
 	return &o, nil
 }
 
 func run(args []string) int {
-	o, err := parse(args)
+	o, err := parse(os.Stderr, args)
 	if err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintf(os.Stderr, "vmtest: %v\n", err)
-		}
 		return 2
 	}
 	good, err := o.test()

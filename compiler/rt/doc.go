@@ -1,0 +1,26 @@
+// Package rt holds the runtime routines of compiled policies: hand-written
+// functions that read what takes more than a few loads (paths, addresses,
+// strings), run the tables of compiler/match over it, and report events.
+//
+// Input: a hook of kernel/hook's table, and for classifiers their data.
+// Output: object.Func subprograms, to be linked into the policy's object beside
+// the generated code. They are static, named rt_…, and portable: one object
+// serves Linux 6.1 and later, because kernel fields are relocated on load and
+// no helper newer than 6.1 and no kernel function is called.
+//
+// Functions of equal name are equal; [Merge] joins lists that share some.
+//
+// # Calling convention
+//
+// The first argument of what codegen calls is the context of the LSM program.
+// Registers R6 to R9 survive, as in every call. Scratch memory is that of the
+// current task (abi.MapScratch), so that a program that is preempted by another
+// task's run keeps its buffers. Only hooks with paths use it.
+//
+// # Paths
+//
+// See path.go for what a path is and the two ways to it: the kernel's own
+// d_path where a program may call it on every supported kernel, else a walk
+// over dentries and mounts (walk.go), which tells how it stays sound against
+// concurrent renames.
+package rt
