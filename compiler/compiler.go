@@ -24,7 +24,7 @@ import (
 	"github.com/snappy-policy/snappy/lang/ast"
 	"github.com/snappy-policy/snappy/lang/check"
 	"github.com/snappy-policy/snappy/lang/diag"
-	"github.com/snappy-policy/snappy/lang/parser"
+	"github.com/snappy-policy/snappy/lang/load"
 	"github.com/snappy-policy/snappy/lang/source"
 	"github.com/snappy-policy/snappy/lang/types"
 )
@@ -35,12 +35,14 @@ type Options struct {
 	Version string
 	// CheckPasses checks the representation after every pass.
 	CheckPasses bool
+	// Load says how files are named.
+	Load load.Options
 }
 
 // Result is what a compilation made. After an error it holds what was made
 // before it.
 type Result struct {
-	Main   *ast.File
+	Unit   *load.Unit
 	Policy *check.Policy
 	Module *ir.Module
 	File   *object.File
@@ -50,16 +52,12 @@ type Result struct {
 // Check loads and checks a policy without compiling it.
 func Check(fsys fs.FS, name string, opts Options) (*Result, diag.List) {
 	r := &Result{}
-	data, err := fs.ReadFile(fsys, name)
-	if err != nil {
-		panic(err)
-	}
-	tree, list := parser.Parse(source.New(name, string(data)))
-	r.Main = tree
-	if list.HasErrors() {
+	unit, list := load.Load(fsys, name, opts.Load)
+	r.Unit = unit
+	if unit == nil || list.HasErrors() {
 		return r, list
 	}
-	policy, found := check.Tree(tree, nil, types.Language())
+	policy, found := check.Check(unit, types.Language())
 	r.Policy = policy
 	return r, append(list, found...)
 }
@@ -70,7 +68,7 @@ func Compile(fsys fs.FS, name string, opts Options) (r *Result, list diag.List) 
 	if list.HasErrors() {
 		return r, list
 	}
-	main := source.Span{File: r.Main.Source}
+	main := source.Span{File: r.Unit.Main.Source}
 	defer func() {
 		if p := recover(); p != nil {
 			list = append(list, bug(main, fmt.Errorf("%v\n%s", p, debug.Stack())))
@@ -160,7 +158,7 @@ func (r *Result) meta(version string) object.Meta {
 // DumpAST is the syntax tree of the policy's own file as text.
 func (r *Result) DumpAST() string {
 	var b strings.Builder
-	_ = ast.Fprint(&b, r.Main) // a Builder does not fail
+	_ = ast.Fprint(&b, r.Unit.Main) // a Builder does not fail
 	return b.String()
 }
 

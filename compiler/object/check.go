@@ -8,9 +8,6 @@ import (
 
 // checkNames verifies what can be said of a file without looking at code.
 func (f *File) checkNames() error {
-	if len(f.Programs) == 0 {
-		return fmt.Errorf("the file has no program")
-	}
 	if f.License == "" {
 		return fmt.Errorf("the file has no license")
 	}

@@ -28,7 +28,7 @@ const (
 // File is a whole object. The names of programs, subprograms, kernel functions,
 // maps and tables share one namespace and are C identifiers.
 type File struct {
-	Programs    []Program // entry points, at least one
+	Programs    []Program // entry points; none in a policy that no event concerns
 	Subprograms []Func    // functions that programs call or hand to helpers
 	Kfuncs      []Kfunc   // kernel functions that instructions call
 	Maps        []Map     // maps; the loader creates or replaces them by name

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"github.com/stretchr/testify/require"
 )
 
@@ -39,6 +40,20 @@ func TestReadsWhatWasWritten(t *testing.T) {
 	require.Equal(t, "deny", m.Rule(1).Verb)
 	require.Nil(t, m.Rule(2))
 	require.Nil(t, m.Rule(math.MaxUint32))
+}
+
+// A policy that concerns no event has no program; it is an object all the same.
+func TestReadsObjectWithoutPrograms(t *testing.T) {
+	meta := sampleMeta()
+	meta.Hooks, meta.Helpers, meta.Features, meta.Used = nil, nil, nil, Usage{}
+	raw, err := Write(&File{License: "GPL", Meta: meta})
+	require.NoError(t, err)
+	m, err := Read(bytes.NewReader(raw))
+	require.NoError(t, err)
+	require.Equal(t, meta, *m)
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
+	require.NoError(t, err)
+	require.Empty(t, spec.Programs)
 }
 
 // TestReadTruncated: no prefix of a file is taken for a file.

@@ -310,7 +310,6 @@ func TestWriteRefuses(t *testing.T) {
 		name, want string
 		change     func(*File)
 	}{
-		{"no program", "has no program", func(f *File) { f.Programs = nil }},
 		{"no license", "no license", func(f *File) { f.License = "" }},
 		{"license with zero byte", "printable", func(f *File) { f.License = "GPL\x00" }},
 		{"name of a program", "no C identifier", func(f *File) { f.Programs[0].Name = "a-b" }},

@@ -27,7 +27,7 @@ import (
 )
 
 // The tests load small driver programs, one for each hook: for events of this
-// process they call routines and send what those left in the scratch memory to
+// process and its children they call routines and send what those left in the scratch memory to
 // the map t_results. They allow everything.
 
 const (
@@ -55,9 +55,14 @@ func (d *driver) program(t *testing.T) object.Program {
 	r := begin("t_"+d.hook.Name, typeS32, "driver", paramCtx)
 	out := r.NewLabel()
 	r.Move(emit.R6, emit.R1)
-	r.Call(fnGetCurrentPidTgid)
-	r.OpImm(emit.Rsh, emit.R0, 32)
-	r.JumpImm(emit.JNe, emit.R0, int64(os.Getpid()), out)
+	ours := r.NewLabel()
+	r.currentTask()
+	r.LoadField(emit.W, emit.R1, emit.R0, emit.Field("task_struct", "tgid"))
+	r.JumpImm(emit.JEq, emit.R1, int64(os.Getpid()), ours)
+	r.LoadField(emit.DW, emit.R1, emit.R0, emit.Field("task_struct", "real_parent"))
+	r.LoadField(emit.W, emit.R1, emit.R1, emit.Field("task_struct", "tgid"))
+	r.JumpImm(emit.JNe, emit.R1, int64(os.Getpid()), out)
+	r.Bind(ours)
 	r.scratch(emit.R7, out)
 	for off := 0; off < 64; off += 8 {
 		r.StoreImm(emit.DW, emit.R7, off, 0)
@@ -206,16 +211,24 @@ type result struct {
 
 // results reads what drivers sent.
 type results struct {
-	t  *testing.T
-	rd *ringbuf.Reader
+	t     *testing.T
+	rd    *ringbuf.Reader
+	hooks map[int]*hook.Hook
 }
 
-func newResults(t *testing.T, coll *ebpf.Collection) *results {
+func newResults(t *testing.T, coll *ebpf.Collection, drivers ...*driver) *results {
 	rd, err := ringbuf.NewReader(coll.Maps["t_results"])
 	require.NoError(t, err)
 	t.Cleanup(func() { rd.Close() })
-	return &results{t, rd}
+	hooks := map[int]*hook.Hook{}
+	for _, d := range drivers {
+		hooks[int(d.hook.Number)] = d.hook
+	}
+	return &results{t, rd, hooks}
 }
+
+// with is r for a subtest.
+func (r *results) with(t *testing.T) *results { return &results{t, r.rd, r.hooks} }
 
 // all returns the results so far. All must be well-formed.
 func (r *results) all() []result {
@@ -233,7 +246,7 @@ func (r *results) all() []result {
 		for i := range res.values {
 			res.values[i] = le.Uint32(rec.RawSample[valuesAt+4*i:])
 		}
-		for _, f := range reported(hook.Hooks()[res.hook]) {
+		for _, f := range reported(r.hooks[res.hook]) {
 			i := pathIndex(f.Name)
 			n := le.Uint32(rec.RawSample[scratchPathLen(i):])
 			if n == abi.PathUnresolved {
@@ -251,16 +264,37 @@ func (r *results) all() []result {
 }
 
 // of returns the results of a hook while f runs.
-func (r *results) of(h *hook.Hook, f func()) []result {
+func (r *results) of(name string, f func()) []result {
 	r.all()
 	f()
 	var out []result
 	for _, res := range r.all() {
-		if res.hook == int(h.Number) {
+		if r.hooks[res.hook].Name == name {
 			out = append(out, res)
 		}
 	}
 	return out
+}
+
+// one returns the only result of a hook while f runs.
+func (r *results) one(name string, f func()) result {
+	r.t.Helper()
+	out := r.of(name, f)
+	require.Len(r.t, out, 1, name)
+	return out[0]
+}
+
+// start loads and attaches drivers.
+func start(t *testing.T, cfg config, drivers ...*driver) *results {
+	var progs []object.Program
+	var funcs [][]object.Func
+	for _, d := range drivers {
+		progs = append(progs, d.program(t))
+		funcs = append(funcs, d.funcs)
+	}
+	coll := load(t, file(t, cfg, nil, progs, funcs...))
+	attach(t, coll)
+	return newResults(t, coll, drivers...)
 }
 
 // show is how a path is compared: with its state.
@@ -269,4 +303,11 @@ func (res result) show(i int) string {
 		return "<" + res.state[i] + ">"
 	}
 	return fmt.Sprintf("%q", res.paths[i])
+}
+
+func kernelHas(t *testing.T, function string) bool {
+	kernel, err := btf.LoadKernelSpec()
+	require.NoError(t, err)
+	var fn *btf.Func
+	return kernel.TypeByName(function, &fn) == nil
 }

@@ -47,6 +47,11 @@ func pathFunc(h *hook.Hook, f hook.Field) string {
 // builds the path of a field in its place in the scratch memory and sets its
 // length; it returns 0, or 1 if the path is unresolved.
 func path(h *hook.Hook, f hook.Field) ([]object.Func, error) {
+	return pathBy(h, f, dPathHooks[h.Name])
+}
+
+// pathBy is path with the choice how the path of a file is built.
+func pathBy(h *hook.Hook, f hook.Field, helper bool) ([]object.Func, error) {
 	b := &pathBuilder{
 		routine: begin(pathFunc(h, f), typeU32, f.Name+" at "+h.Name, paramCtx, param("scratch", typePtr)),
 		index:   pathIndex(f.Name),
@@ -58,7 +63,7 @@ func path(h *hook.Hook, f hook.Field) ([]object.Func, error) {
 	var err error
 	switch read := f.Read.(type) {
 	case hook.FilePath:
-		if dPathHooks[h.Name] {
+		if helper {
 			calls, err = b.dPath(read)
 		} else {
 			calls, err = b.walkFile(read)

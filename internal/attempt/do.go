@@ -2,133 +2,130 @@ package attempt
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// tiny is an x86-64 program that exits with 0 at once: an ELF header, one
-// program header, and exit(0).
-var tiny = func() []byte {
-	const base = 0x400000
-	b := make([]byte, 0x78+9)
-	copy(b, "\x7fELF\x02\x01\x01")
-	put := func(off int, v uint64, n int) {
-		for i := range n {
-			b[off+i] = byte(v >> (8 * i))
-		}
-	}
-	put(0x10, 2, 2)         // executable
-	put(0x12, 62, 2)        // x86-64
-	put(0x14, 1, 4)         // version
-	put(0x18, base+0x78, 8) // entry
-	put(0x20, 0x40, 8)      // program headers
-	put(0x34, 0x40, 2)      // size of this header
-	put(0x36, 0x38, 2)      // size of a program header
-	put(0x38, 1, 2)         // one of them
-	put(0x40, 1, 4)         // PT_LOAD
-	put(0x44, 5, 4)         // read, execute
-	put(0x50, base, 8)      // virtual address
-	put(0x58, base, 8)      // physical address
-	put(0x60, uint64(len(b)), 8)
-	put(0x68, uint64(len(b)), 8)
-	put(0x70, 0x1000, 8)
-	copy(b[0x78:], "\x31\xff\xb8\x3c\x00\x00\x00\x0f\x05") // xor edi,edi; mov eax,60; syscall
-	return b
-}()
-
-// Reset makes the tree below /t as Default describes it. It runs outside of
-// any policy.
-func Reset(u *Universe) error {
-	for _, p := range u.Absent {
-		if err := os.RemoveAll(p); err != nil {
-			return err
-		}
-	}
-	if err := os.MkdirAll("/t/w", 0o777); err != nil {
-		return err
-	}
-	for _, d := range u.Dirs {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return err
-		}
-	}
-	write := func(p string, data []byte, mode os.FileMode) error {
-		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-			return err
-		}
-		st, err := os.Lstat(p)
-		if err == nil && st.Mode() == mode && st.Size() == int64(len(data)) && st.Sys().(*syscall.Stat_t).Uid == 0 && st.Sys().(*syscall.Stat_t).Gid == 0 {
-			return nil
-		}
-		if err := os.RemoveAll(p); err != nil {
-			return err
-		}
-		if err := os.WriteFile(p, data, mode); err != nil {
-			return err
-		}
-		return os.Chmod(p, mode)
-	}
-	for _, p := range u.Files {
-		if err := write(p, []byte("content\n"), 0o644); err != nil {
-			return err
-		}
-	}
-	for i, p := range u.Programs {
-		if err := write(p, tiny, []os.FileMode{0o755, 0o711}[i%2]); err != nil {
-			return err
-		}
-	}
-	return nil
+// doer carries out attempts: what an Agent knows of itself.
+type doer struct {
+	facts   Facts
+	folders map[string]int
+	comms   map[int]string // of processes to act on
+	uids    map[int]int
 }
 
-// Do carries out an attempt. The calling goroutine must be locked to its thread.
-func Do(a Attempt) (o Outcome) {
-	do := doers[a.Op]
-	if do == nil {
+// do carries out an attempt. The calling goroutine is locked to its thread.
+func (d *doer) do(a Attempt) (o Outcome) {
+	run := doers[a.Op]
+	if run == nil {
 		return Outcome{Failed: "unknown operation " + a.Op}
 	}
-	err := do(a, &o)
-	if err == nil {
-		return o
+	if a.Dir != "" {
+		fd, ok := d.folders[a.Dir]
+		if !ok {
+			return Outcome{Failed: "unknown folder " + a.Dir}
+		}
+		if err := unix.Fchdir(fd); err != nil {
+			return Outcome{Failed: "chdir to " + a.Dir + ": " + err.Error()}
+		}
+		defer unix.Chdir("/")
 	}
-	if !errors.As(err, &o.Errno) {
+	err := run(d, a, &o)
+	if err != nil && !errors.As(err, &o.Errno) {
 		o.Failed = err.Error()
 	}
 	return o
 }
 
-func (o *Outcome) saw(op string, fields map[string]Value) {
+// saw adds an event, which the next system call must cause.
+func (o *Outcome) saw(op string, fields map[string]Value) *Event {
 	if fields == nil {
 		fields = map[string]Value{}
 	}
-	o.Events = append(o.Events, Event{op, fields})
+	o.Events = append(o.Events, Event{Op: op, Fields: fields})
+	return &o.Events[len(o.Events)-1]
 }
 
-// inode are the fields of a file that exists.
-func inode(path string, fields map[string]Value) (map[string]Value, error) {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return nil, err
+// asks adds the question for a capability, if the kernel gets as far as to ask
+// our programs: it asks its own module first (security/security.c).
+func (d *doer) asks(o *Outcome, cap int, refused unix.Errno) {
+	if d.facts.Caps&(1<<cap) != 0 {
+		o.saw("capability", map[string]Value{"cap": num(cap)}).Errno = refused
 	}
-	fields["path"] = text(path)
-	fields["owner"], fields["group"], fields["mode"] = num(st.Uid), num(st.Gid), num(st.Mode&0o7777)
-	return fields, nil
 }
 
-// opened is the event of an open: file_open is asked once.
-func opened(path string, flags int, exec bool) (map[string]Value, error) {
-	var st unix.Stat_t
-	f, err := inode(path, map[string]Value{})
-	if err != nil {
-		return nil, err
+// name is the path of a name, as d_path would give it. The last element is not
+// followed unless the system call follows it.
+func (d *doer) name(a Attempt, name string, follow bool) Value {
+	switch a.Dir {
+	case "":
+	case DirDead: // d_path knows the name that it had
+		return text(deadPath(d.facts.PID))
+	default:
+		return unresolved
 	}
-	if err := unix.Stat(path, &st); err != nil {
+	if follow {
+		if real, err := filepath.EvalSymlinks(name); err == nil {
+			return text(real)
+		}
+		return text(filepath.Clean(name))
+	}
+	dir, base := filepath.Split(filepath.Clean(name))
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	return text(filepath.Join(dir, base))
+}
+
+// absent reports the error that a name gives before any hook is asked: it does
+// not exist, or a part of it is no folder.
+func absent(name string) error {
+	var st unix.Stat_t
+	return unix.Lstat(name, &st)
+}
+
+// present reports the error that a name which is to be made gives before any
+// hook is asked.
+func present(name string) error {
+	var st unix.Stat_t
+	switch err := unix.Lstat(name, &st); {
+	case err == nil:
+		return unix.EEXIST
+	case err != unix.ENOENT:
+		return err
+	}
+	dir := filepath.Dir(name)
+	if err := unix.Stat(dir, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return unix.ENOTDIR
+	}
+	return nil
+}
+
+// mount is the mount that a name is on, of those of the universe.
+func mount(name string) string {
+	dir := filepath.Dir(name)
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	for _, m := range []string{bound, other} {
+		if dir == m || strings.HasPrefix(dir, m+"/") {
+			return m
+		}
+	}
+	return "/t"
+}
+
+// opened is the event of an open.
+func (d *doer) opened(a Attempt, flags int, exec bool) (map[string]Value, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(a.Path, &st); err != nil {
 		return nil, err
 	}
 	access := 0
@@ -149,210 +146,230 @@ func opened(path string, flags int, exec bool) (map[string]Value, error) {
 		access |= 4
 	}
 	const largefile = 0o100000 // the kernel's O_LARGEFILE on x86-64, which every open of a 64-bit program gets
-	f["access"], f["flags"], f["ino"] = num(access), num(flags|largefile), num(st.Ino)
-	f["append"] = truth(flags&unix.O_APPEND != 0)
-	f["deleted"], f["memfd"] = truth(false), truth(false)
+	f := map[string]Value{
+		"path": d.name(a, a.Path, true), "owner": num(st.Uid), "group": num(st.Gid), "mode": num(st.Mode & 0o7777),
+		"dev": num(st.Dev), "ino": num(st.Ino),
+		"access": num(access), "flags": num(flags | largefile), "append": truth(flags&unix.O_APPEND != 0),
+		"deleted": truth(a.Dir == DirDead), "memfd": truth(false),
+	}
 	return f, nil
 }
 
-var doers = map[string]func(Attempt, *Outcome) error{
-	"open": func(a Attempt, o *Outcome) error {
-		f, err := opened(a.Path, a.Flags, false)
-		if err != nil {
-			return err
-		}
-		o.saw("file.open", f)
-		if a.Flags&unix.O_TRUNC != 0 {
-			o.saw("file.truncate", map[string]Value{"path": text(a.Path)})
-		}
-		fd, err := unix.Open(a.Path, a.Flags, 0)
-		if err == nil {
-			unix.Close(fd)
-		}
-		return err
+var doers = map[string]func(*doer, Attempt, *Outcome) error{
+	"open": (*doer).open, "exec": (*doer).exec, "memfd": (*doer).memfd,
+	"create": func(d *doer, a Attempt, o *Outcome) error {
+		return d.made(a, o, "file.create", num(a.Mode|unix.S_IFREG), func() error { return unix.Mknod(a.Path, a.Mode|unix.S_IFREG, 0) })
 	},
-	"exec": func(a Attempt, o *Outcome) error {
-		f, err := opened(a.Path, unix.O_RDONLY|0x20, true) // 0x20: __FMODE_EXEC
-		if err != nil {
-			return err
+	"mkdir": func(d *doer, a Attempt, o *Outcome) error {
+		return d.made(a, o, "file.mkdir", num(a.Mode), func() error { return unix.Mkdir(a.Path, a.Mode) })
+	},
+	"mknod": func(d *doer, a Attempt, o *Outcome) error {
+		return d.made(a, o, "file.mknod", num(a.Mode|unix.S_IFIFO), func() error { return unix.Mknod(a.Path, a.Mode|unix.S_IFIFO, 0) })
+	},
+	"symlink": func(d *doer, a Attempt, o *Outcome) error {
+		if present(a.Path) == nil && a.To != "" {
+			o.saw("file.symlink", map[string]Value{"path": d.name(a, a.Path, false), "target": text(a.To)})
 		}
-		o.saw("file.open", f)
-		e, err := inode(a.Path, map[string]Value{"setid": truth(false), "memfd": truth(false)})
-		if err != nil {
-			return err
-		}
-		o.saw("exec", e)
-		pid, err := syscall.ForkExec(a.Path, []string{"x"}, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Env: []string{}})
-		if err == nil {
-			var ws unix.WaitStatus
-			for {
-				if _, err = unix.Wait4(pid, &ws, 0, nil); err != unix.EINTR {
-					break
-				}
-			}
-			if err == nil && ws.ExitStatus() != 0 {
-				return errors.New("the program did not run")
-			}
-		}
-		return err
-	},
-	"create": func(a Attempt, o *Outcome) error {
-		o.saw("file.create", map[string]Value{"path": text(a.Path), "mode": num(a.Mode | unix.S_IFREG)})
-		return unix.Mknod(a.Path, a.Mode|unix.S_IFREG, 0)
-	},
-	"mkdir": func(a Attempt, o *Outcome) error {
-		o.saw("file.mkdir", map[string]Value{"path": text(a.Path), "mode": num(a.Mode)})
-		return unix.Mkdir(a.Path, a.Mode)
-	},
-	"mknod": func(a Attempt, o *Outcome) error {
-		o.saw("file.mknod", map[string]Value{"path": text(a.Path), "mode": num(a.Mode | unix.S_IFIFO)})
-		return unix.Mknod(a.Path, a.Mode|unix.S_IFIFO, 0)
-	},
-	"symlink": func(a Attempt, o *Outcome) error {
-		o.saw("file.symlink", map[string]Value{"path": text(a.Path), "target": text(a.To)})
 		return unix.Symlink(a.To, a.Path)
 	},
-	"unlink": func(a Attempt, o *Outcome) error {
-		o.saw("file.unlink", map[string]Value{"path": text(a.Path)})
-		return unix.Unlink(a.Path)
+	"creat": (*doer).creat,
+	"unlink": func(d *doer, a Attempt, o *Outcome) error {
+		return d.gone(a, o, "file.unlink", unix.Unlink)
 	},
-	"rmdir": func(a Attempt, o *Outcome) error {
-		o.saw("file.rmdir", map[string]Value{"path": text(a.Path)})
-		return unix.Rmdir(a.Path)
+	"rmdir": func(d *doer, a Attempt, o *Outcome) error {
+		return d.gone(a, o, "file.rmdir", unix.Rmdir)
 	},
-	"rename": func(a Attempt, o *Outcome) error {
-		o.saw("file.rename", map[string]Value{"path": text(a.Path), "to": text(a.To)})
-		return unix.Rename(a.Path, a.To)
+	"rename": func(d *doer, a Attempt, o *Outcome) error { return d.rename(a, o, 0) },
+	"exchange": func(d *doer, a Attempt, o *Outcome) error {
+		return d.rename(a, o, unix.RENAME_EXCHANGE)
 	},
-	"exchange": func(a Attempt, o *Outcome) error {
-		o.saw("file.rename", map[string]Value{"path": text(a.Path), "to": text(a.To), "rename_flags": num(unix.RENAME_EXCHANGE)})
-		return unix.Renameat2(unix.AT_FDCWD, a.Path, unix.AT_FDCWD, a.To, unix.RENAME_EXCHANGE)
-	},
-	"link": func(a Attempt, o *Outcome) error {
-		o.saw("file.link", map[string]Value{"path": text(a.Path), "to": text(a.To)})
+	"link": func(d *doer, a Attempt, o *Outcome) error {
+		if absent(a.Path) == nil && present(a.To) == nil && mount(a.Path) == mount(a.To) {
+			o.saw("file.link", map[string]Value{"path": d.name(a, a.Path, false), "to": d.name(a, a.To, false)})
+		}
 		return unix.Link(a.Path, a.To)
 	},
-	"truncate": func(a Attempt, o *Outcome) error {
-		o.saw("file.truncate", map[string]Value{"path": text(a.Path)})
-		return unix.Truncate(a.Path, 3)
+	"truncate": func(d *doer, a Attempt, o *Outcome) error {
+		return d.change(a, o, "file.truncate", nil, func() error { return unix.Truncate(a.Path, 3) })
 	},
-	"chmod": func(a Attempt, o *Outcome) error {
-		o.saw("file.chmod", map[string]Value{"path": text(a.Path), "mode": num(a.Mode)})
-		return unix.Chmod(a.Path, a.Mode)
+	"chmod": func(d *doer, a Attempt, o *Outcome) error {
+		return d.change(a, o, "file.chmod", map[string]Value{"mode": num(a.Mode)}, func() error { return unix.Chmod(a.Path, a.Mode) })
 	},
-	"chown": func(a Attempt, o *Outcome) error {
-		o.saw("file.chown", map[string]Value{"path": text(a.Path), "new.uid": num(a.UID), "new.gid": num(a.GID)})
-		return unix.Chown(a.Path, a.UID, a.GID)
-	},
-	"socket": func(a Attempt, o *Outcome) error {
-		fd, err := socket(a, o)
-		if err == nil {
-			unix.Close(fd)
-		}
-		return err
-	},
-	"bind": func(a Attempt, o *Outcome) error {
-		return withSocket(a, o, func(fd int, sa unix.Sockaddr, f map[string]Value) error {
-			o.saw("net.bind", f)
-			return unix.Bind(fd, sa)
-		})
-	},
-	"connect": func(a Attempt, o *Outcome) error {
-		return withSocket(a, o, func(fd int, sa unix.Sockaddr, f map[string]Value) error {
-			o.saw("net.connect", f)
-			return unix.Connect(fd, sa)
-		})
-	},
-	"listen": func(a Attempt, o *Outcome) error {
-		return withSocket(a, o, func(fd int, sa unix.Sockaddr, f map[string]Value) error {
-			o.saw("net.bind", f)
-			o.saw("net.listen", f)
-			if err := unix.Bind(fd, sa); err != nil {
-				return err
-			}
-			return unix.Listen(fd, 1)
-		})
-	},
-	"signal": func(a Attempt, o *Outcome) error {
-		f, err := task(a.Target)
-		if err != nil {
-			return err
-		}
-		f["signal"] = num(a.Signal)
-		o.saw("process.signal", f)
-		return unix.Kill(a.Target, unix.Signal(a.Signal))
-	},
-	"ptrace": func(a Attempt, o *Outcome) error {
-		f, err := task(a.Target)
-		if err != nil {
-			return err
-		}
-		if a.Attach {
-			f["mode"] = num(2)
-			o.saw("process.ptrace", f)
-			var b [1]byte
-			local := []unix.Iovec{{Base: &b[0], Len: 1}}
-			_, err := unix.ProcessVMReadv(a.Target, local, []unix.RemoteIovec{{Base: uintptr(unsafe.Pointer(nil)) + 8, Len: 1}}, 0)
-			return err
-		}
-		f["mode"] = num(1)
-		o.saw("process.ptrace", f)
-		_, err = os.Readlink(procPath(a.Target, "exe"))
-		return err
-	},
-	"chroot": func(a Attempt, o *Outcome) error {
-		o.saw("capability", map[string]Value{"cap": num(unix.CAP_SYS_CHROOT)})
-		return unix.Chroot("/")
-	},
-	"reboot": func(a Attempt, o *Outcome) error {
-		o.saw("capability", map[string]Value{"cap": num(unix.CAP_SYS_BOOT)})
-		_, _, e := unix.Syscall6(unix.SYS_REBOOT, 0, 0, 0, 0, 0, 0) // wrong magic: EINVAL after the check
-		return e
-	},
+	"chown":  (*doer).chown,
+	"socket": (*doer).socketOnly, "bind": (*doer).bind, "connect": (*doer).connect, "listen": (*doer).listen,
+	"signal": (*doer).signal, "inspect": (*doer).inspect, "peek": (*doer).peek, "attach": (*doer).attach,
+	"chroot": (*doer).chroot, "reboot": (*doer).reboot, "hostname": (*doer).hostname,
 }
 
-func socket(a Attempt, o *Outcome) (int, error) {
-	o.saw("net.socket", map[string]Value{"family": num(a.Family), "type": num(a.Type), "protocol": num(a.Proto)})
-	return unix.Socket(a.Family, a.Type|unix.SOCK_CLOEXEC, a.Proto)
-}
-
-func withSocket(a Attempt, o *Outcome, do func(int, unix.Sockaddr, map[string]Value) error) error {
-	sa, ip, err := sockaddr(a)
+func (d *doer) open(a Attempt, o *Outcome) error {
+	f, err := d.opened(a, a.Flags, false)
 	if err != nil {
 		return err
 	}
-	fd, err := socket(a, o)
+	o.saw("file.open", f)
+	if a.Flags&unix.O_TRUNC != 0 {
+		o.saw("file.truncate", map[string]Value{"path": f["path"]})
+	}
+	fd, err := unix.Open(a.Path, a.Flags, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
+}
+
+// creat makes a file by open(2): path_mknod is asked, and file_open for the new file.
+func (d *doer) creat(a Attempt, o *Outcome) error {
+	const flags = unix.O_CREAT | unix.O_WRONLY | unix.O_TRUNC | unix.O_EXCL
+	if present(a.Path) != nil {
+		fd, err := unix.Open(a.Path, flags, a.Mode)
+		if err == nil {
+			unix.Close(fd)
+			return errors.New("the file was there")
+		}
+		return err
+	}
+	o.saw("file.create", map[string]Value{"path": d.name(a, a.Path, false), "mode": num(a.Mode | unix.S_IFREG)})
+	fd, err := unix.Open(a.Path, flags, a.Mode)
+	if f, err := d.opened(a, flags, false); err == nil {
+		o.saw("file.open", f)
+	}
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
+}
+
+// made is the making of a name.
+func (d *doer) made(a Attempt, o *Outcome, op string, mode Value, call func() error) error {
+	if present(a.Path) == nil {
+		o.saw(op, map[string]Value{"path": d.name(a, a.Path, false), "mode": mode})
+	}
+	return call()
+}
+
+// gone is the removal of a name.
+func (d *doer) gone(a Attempt, o *Outcome, op string, call func(string) error) error {
+	if absent(a.Path) == nil {
+		o.saw(op, map[string]Value{"path": d.name(a, a.Path, false)})
+	}
+	return call(a.Path)
+}
+
+// change is a change of what a name stands for.
+func (d *doer) change(a Attempt, o *Outcome, op string, fields map[string]Value, call func() error) error {
+	var st unix.Stat_t
+	if err := unix.Stat(a.Path, &st); err != nil {
+		return err
+	}
+	if fields == nil {
+		fields = map[string]Value{}
+	}
+	fields["path"] = d.name(a, a.Path, true)
+	o.saw(op, fields)
+	if op == "file.chmod" && int(st.Uid) != d.facts.EUID {
+		d.asks(o, unix.CAP_FOWNER, unix.EPERM)
+	}
+	return call()
+}
+
+func (d *doer) rename(a Attempt, o *Outcome, flags uint) error {
+	found := absent(a.To)
+	if flags == 0 && errors.Is(found, unix.ENOENT) {
+		found = present(a.To)
+	}
+	if absent(a.Path) == nil && found == nil && mount(a.Path) == mount(a.To) {
+		e := o.saw("file.rename", map[string]Value{"path": d.name(a, a.Path, false), "to": d.name(a, a.To, false), "rename_flags": num(int64(flags))})
+		e.Exchange = flags == unix.RENAME_EXCHANGE
+	}
+	return unix.Renameat2(unix.AT_FDCWD, a.Path, unix.AT_FDCWD, a.To, flags)
+}
+
+func (d *doer) chown(a Attempt, o *Outcome) error {
+	var st unix.Stat_t
+	if err := unix.Stat(a.Path, &st); err != nil {
+		return err
+	}
+	o.saw("file.chown", map[string]Value{"path": d.name(a, a.Path, true), "new.uid": num(uint32(a.UID)), "new.gid": num(uint32(a.GID))})
+	// fs/attr.c, chown_ok and chgrp_ok: what changes nothing, or hands a file of
+	// one's own to a group of one's own, needs no capability.
+	own := int(st.Uid) == d.facts.EUID
+	if !own || a.UID != int(st.Uid) {
+		if d.facts.Caps&(1<<unix.CAP_CHOWN) == 0 {
+			return unix.Chown(a.Path, a.UID, a.GID)
+		}
+		d.asks(o, unix.CAP_CHOWN, unix.EPERM)
+	}
+	if !own || a.GID != int(st.Gid) && !slices.Contains(d.facts.Groups, a.GID) {
+		d.asks(o, unix.CAP_CHOWN, unix.EPERM)
+	}
+	return unix.Chown(a.Path, a.UID, a.GID)
+}
+
+// program is the event of an execution.
+func (d *doer) program(a Attempt) (map[string]Value, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(a.Path, &st); err != nil {
+		return nil, err
+	}
+	return map[string]Value{
+		"path": d.name(a, a.Path, true), "owner": num(st.Uid), "mode": num(st.Mode & 0o7777),
+		"setid": truth(st.Mode&unix.S_ISUID != 0), "memfd": truth(false),
+	}, nil
+}
+
+// execFlag is __FMODE_EXEC, which f_flags of a program's file have.
+const execFlag = 0x20
+
+func (d *doer) exec(a Attempt, o *Outcome) error {
+	opened, err := d.opened(a, unix.O_RDONLY|execFlag, true)
+	if err != nil {
+		return err
+	}
+	o.saw("file.open", opened).InChild = true
+	f, err := d.program(a)
+	if err != nil {
+		return err
+	}
+	o.saw("exec", f).InChild = true
+	return o.run(a.Path)
+}
+
+// run executes a program of the universe in a child and waits for it.
+func (o *Outcome) run(path string) error {
+	pid, err := syscall.ForkExec(path, []string{"x"}, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Env: []string{}})
+	if err != nil {
+		return err
+	}
+	o.Child = pid
+	var ws unix.WaitStatus
+	for {
+		if _, err = unix.Wait4(pid, &ws, 0, nil); err != unix.EINTR {
+			break
+		}
+	}
+	if err == nil && ws.ExitStatus() != 0 {
+		return errors.New("the program did not run")
+	}
+	return err
+}
+
+// memfd opens an unnamed file once more, by its descriptor's name in /proc.
+func (d *doer) memfd(a Attempt, o *Outcome) error {
+	fd, err := unix.MemfdCreate("unnamed", unix.MFD_CLOEXEC)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	proto := map[int]int{unix.SOCK_STREAM: unix.IPPROTO_TCP, unix.SOCK_DGRAM: unix.IPPROTO_UDP}[a.Type]
-	addr := ip.String()
-	return do(fd, sa, map[string]Value{"family": num(a.Family), "type": num(a.Type), "protocol": num(proto), "addr": {Addr: &addr}, "port": num(a.Port)})
-}
-
-func procPath(pid int, name string) string { return filepath.Join("/proc", strconv.Itoa(pid), name) }
-
-// task are the target fields of a process. Its comm is read before the policy
-// is asked; reading it opens a file, so that the caller passes pids whose comm
-// Facts has remembered.
-func task(pid int) (map[string]Value, error) {
-	comm, ok := comms[pid]
-	if !ok {
-		return nil, errors.New("no facts of this process")
-	}
-	return map[string]Value{"target.uid": num(0), "target.pid": num(pid), "target.comm": text(comm)}, nil
-}
-
-var comms = map[int]string{}
-
-// Remember reads what later attempts on a process of root need to know of it.
-// Call it before the policy holds.
-func Remember(pid int) error {
-	b, err := os.ReadFile(procPath(pid, "comm"))
+	a.Path = fdPath(fd)
+	f, err := d.opened(a, a.Flags, false)
 	if err != nil {
 		return err
 	}
-	comms[pid] = strings.TrimSuffix(string(b), "\n")
-	return nil
+	f["path"], f["memfd"] = text(""), truth(true)
+	o.saw("file.open", f)
+	again, err := unix.Open(a.Path, a.Flags, 0)
+	if err == nil {
+		unix.Close(again)
+	}
+	return err
 }

@@ -12,13 +12,7 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	p := s.Programs[os.Args[2]]
-	off := 0
-	for _, in := range p.Instructions {
-		if in.Symbol() != "" {
-			fmt.Println(in.Symbol() + ":")
-		}
-		fmt.Printf("%5d: %v\n", off, in)
-		off += int(in.Size() / 8)
+	for n, v := range s.Variables {
+		fmt.Println(n, v)
 	}
 }

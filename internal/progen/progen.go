@@ -1,16 +1,18 @@
-// Package progen makes random well-typed policies and random operations that
-// they may concern, for tests that compare the reference evaluator with the
-// compiled programs. Equal seeds make equal output.
+// Package progen makes random well-typed policies, and makes failing ones small.
+//
+// Input: a source of random numbers and a Universe, the values that policies
+// speak of; tests choose events from the same values, so that rules and events
+// meet often. Output: the source text of a policy. Equal seeds give equal text.
 package progen
 
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
-// Universe is what policies talk about and operations touch, so that rules
-// and attempts meet often.
+// Universe is what policies talk about.
 type Universe struct {
 	Paths []string // absolute
 	Dirs  []string // prefixes of some of Paths
@@ -24,10 +26,10 @@ type Universe struct {
 // Default is a small universe below /t.
 func Default() *Universe {
 	return &Universe{
-		Paths: []string{"/t/a", "/t/b", "/t/d/a", "/t/d/b.conf", "/t/d/e/f", "/t/d/e/secret", "/t/w/x", "/t/w/y", "/t/bin/a", "/t/bin/b", "/t/with space", "/t/ümlaut"},
-		Dirs:  []string{"/t", "/t/d", "/t/d/e", "/t/w", "/t/bin", "/", "/etc"},
-		Globs: []string{"/t/*", "/t/**", "**", "/t/?", "/t/d/*.conf", "/t/{a,b}", "/t/{d,w}/**", "/**/secret", "/t/[a-c]", "/t/[^a]", "/t/d/{e/{f,secret},a}", "**/e/*", "/t/**/[a-f]", "/t/*i*", ""},
-		Comms: []string{"prober", "sh", "pro", "init"},
+		Paths: []string{"/t/a", "/t/b", "/t/d/a", "/t/d/b.conf", "/t/d/e/f", "/t/d/e/secret", "/t/w/x", "/t/w/y", "/t/m/a", "/t/s/a", "/t/bin/a", "/t/bin/b", "/t/with space", "/t/ümlaut"},
+		Dirs:  []string{"/t", "/t/d", "/t/d/e", "/t/w", "/t/m", "/t/s", "/t/bin", "/", "/etc"},
+		Globs: []string{"/t/*", "/t/**", "**", "/t/?", "/t/d/*.conf", "/t/{a,b}", "/t/{d,w}/**", "/**/secret", "/t/[a-c]", "/t/[^a]", "/t/d/{e/{f,secret},a}", "**/e/*", "/t/**/[a-f]", "/t/*i*", "/t/{m,s}/?", "/t/s/**"},
+		Comms: []string{"prober", "sh", "pro", "victim"},
 		Ports: []int{0, 22, 80, 443, 8000, 8080, 65535},
 		CIDRs: []string{"127.0.0.0/8", "127.0.0.1", "10.0.0.0/8", "0.0.0.0/0", "::1", "::/0", "fd00::/8", "127.0.0.2/31"},
 		UIDs:  []int{0, 1, 33, 1000, 65534},
@@ -41,20 +43,25 @@ type group struct {
 	fields []string
 }
 
-var open = []string{"path", "access", "flags", "owner", "group", "mode", "ino", "deleted", "memfd"}
+var (
+	opened = []string{"path", "path", "path", "access", "access", "flags", "owner", "group", "mode", "dev", "ino", "deleted", "memfd"}
+	socket = []string{"family", "type", "protocol"}
+	peer   = []string{"family", "type", "protocol", "addr", "addr", "port", "port"}
+	target = []string{"target.uid", "target.comm", "target.pid"}
+)
 
 // groups are the choices of operations for one rule.
 var groups = []group{
-	{[]string{"exec"}, []string{"path", "owner", "mode", "setid", "memfd"}},
-	{[]string{"file.open"}, open},
-	{[]string{"file.read"}, open},
-	{[]string{"file.write"}, append([]string{"append"}, open...)},
-	{[]string{"file.open", "file.write"}, open},
-	{[]string{"file.see"}, open},
+	{[]string{"exec"}, []string{"path", "path", "owner", "mode", "setid", "memfd"}},
+	{[]string{"file.open"}, opened},
+	{[]string{"file.read"}, opened},
+	{[]string{"file.write"}, append([]string{"append"}, opened...)},
+	{[]string{"file.open", "file.write"}, opened},
+	{[]string{"file.see"}, opened},
 	{[]string{"file.change"}, []string{"path"}},
 	{[]string{"file.create"}, []string{"path", "mode"}},
 	{[]string{"file.mkdir", "file.mknod"}, []string{"path", "mode"}},
-	{[]string{"file.symlink"}, []string{"path"}},
+	{[]string{"file.symlink"}, []string{"path", "target"}},
 	{[]string{"file.unlink", "file.rmdir"}, []string{"path"}},
 	{[]string{"file.rename"}, []string{"path", "to"}},
 	{[]string{"file.link"}, []string{"path", "to"}},
@@ -62,17 +69,21 @@ var groups = []group{
 	{[]string{"file.truncate"}, []string{"path"}},
 	{[]string{"file.chmod"}, []string{"path", "mode"}},
 	{[]string{"file.chown"}, []string{"path", "new.uid", "new.gid"}},
-	{[]string{"net.socket"}, []string{"family", "type", "protocol"}},
-	{[]string{"net.bind"}, []string{"family", "type", "addr", "port"}},
-	{[]string{"net.connect"}, []string{"family", "type", "addr", "port"}},
-	{[]string{"net.listen"}, []string{"family", "type", "addr", "port"}},
-	{[]string{"net.bind", "net.connect"}, []string{"family", "type", "addr", "port"}},
-	{[]string{"process.signal"}, []string{"signal", "target.uid", "target.comm", "target.pid"}},
-	{[]string{"process.ptrace"}, []string{"target.uid", "target.comm"}},
-	{[]string{"capability"}, []string{"cap"}},
+	{[]string{"net.socket"}, socket},
+	{[]string{"net.bind"}, peer},
+	{[]string{"net.connect"}, peer},
+	{[]string{"net.listen"}, peer},
+	{[]string{"net.bind", "net.connect"}, peer},
+	{[]string{"net.socket", "net.listen"}, socket},
+	{[]string{"process.signal"}, append([]string{"signal"}, target...)},
+	{[]string{"process.ptrace"}, append([]string{"ptrace mode"}, target...)},
+	{[]string{"process.signal", "process.ptrace"}, target},
+	{[]string{capability}, []string{"cap"}},
 }
 
-var subject = []string{"uid", "euid", "gid", "egid", "pid", "ppid", "comm", "caps"}
+const capability = "capability"
+
+var subject = []string{"uid", "euid", "gid", "egid", "pid", "tid", "tgid", "ppid", "comm", "caps"}
 
 // Options bound what Policy makes.
 type Options struct {
@@ -80,15 +91,17 @@ type Options struct {
 	Depth int // of conditions; 0: 3
 	// Only, if not empty, restricts the operations to groups whose first operation is in it.
 	Only []string
-	// NoCapability leaves the operation capability out, which many system calls ask for by the way.
+	// NoCapability leaves the operation capability out, also from defaults.
 	NoCapability bool
+	// Kill makes kill rules too.
+	Kill bool
 }
 
 type generator struct {
 	*rand.Rand
 	u    *Universe
 	o    Options
-	sets []string // names of path sets
+	sets map[string][]string // names of declared sets and params, by kind
 }
 
 // Policy makes a policy's source text.
@@ -99,41 +112,95 @@ func Policy(r *rand.Rand, u *Universe, o Options) string {
 	if o.Depth == 0 {
 		o.Depth = 3
 	}
-	g := &generator{Rand: r, u: u, o: o}
+	g := &generator{Rand: r, u: u, o: o, sets: map[string][]string{}}
 	var b strings.Builder
 	fmt.Fprintf(&b, "policy random\n")
-	for i := range g.IntN(3) {
-		name := fmt.Sprintf("s%d", i)
-		fmt.Fprintf(&b, "set %s = path { %s }\n", name, g.paths())
-		g.sets = append(g.sets, name)
-	}
-	if g.IntN(3) > 0 {
-		fmt.Fprintf(&b, "default allow\n")
-	}
-	for range g.IntN(3) {
-		gr := g.group()
-		fmt.Fprintf(&b, "default %s for %s\n", g.pick("deny", "deny", "allow"), strings.Join(gr.ops, ", "))
-	}
+	g.declarations(&b)
+	g.defaults(&b)
 	n := 1 + g.IntN(o.Rules)
-	for i := 0; i < n; i++ {
-		if g.IntN(6) == 0 {
-			fmt.Fprintf(&b, "when %s {\n    %s\n}\n", g.cond(subject, 1), g.rule(i))
-			continue
-		}
-		fmt.Fprintf(&b, "%s\n", g.rule(i))
+	for i := 0; i < n; {
+		i += g.statement(&b, "", i, 2)
 	}
 	return b.String()
 }
 
 func (g *generator) pick(choices ...string) string { return choices[g.IntN(len(choices))] }
 
+// declarations makes sets and params, some of which name earlier ones.
+func (g *generator) declarations(b *strings.Builder) {
+	member := map[string]func() string{
+		"path":   func() string { return g.pattern() },
+		"cidr":   func() string { return g.pick(g.u.CIDRs...) },
+		"port":   func() string { return fmt.Sprint(g.u.Ports[g.IntN(len(g.u.Ports))]) },
+		"int":    func() string { return fmt.Sprint(g.u.UIDs[g.IntN(len(g.u.UIDs))]) },
+		"string": func() string { return fmt.Sprintf("%q", g.pick(g.u.Comms...)) },
+	}
+	kinds := []string{"path", "cidr", "port", "int", "string"}
+	for i := range g.IntN(4) {
+		kind := g.pick("path", g.pick(kinds...))
+		var list []string
+		for range 1 + g.IntN(4) {
+			if named := g.sets[kind]; len(named) > 0 && g.IntN(3) == 0 {
+				list = append(list, g.pick(named...))
+			} else {
+				list = append(list, member[kind]())
+			}
+		}
+		name := fmt.Sprintf("s%d", i)
+		fmt.Fprintf(b, "set %s = %s { %s }\n", name, kind, strings.Join(list, ", "))
+		g.sets[kind] = append(g.sets[kind], name)
+	}
+	if g.IntN(4) == 0 {
+		fmt.Fprintf(b, "param where: path = %q\n", g.pick(g.u.Paths...))
+		g.sets["param"] = []string{"where"}
+	}
+}
+
+func (g *generator) defaults(b *strings.Builder) {
+	switch g.IntN(6) {
+	case 0, 1, 2, 3:
+		fmt.Fprintf(b, "default allow\n")
+	case 4:
+		if !g.o.NoCapability && len(g.o.Only) == 0 {
+			fmt.Fprintf(b, "default deny\n")
+		}
+	}
+	stated := map[string]bool{}
+	for range g.IntN(3) {
+		gr := g.group()
+		// Two defaults of one rank for one operation contradict each other.
+		if slices.ContainsFunc(gr.ops, func(op string) bool { return stated[op] }) {
+			continue
+		}
+		for _, op := range gr.ops {
+			stated[op] = true
+		}
+		fmt.Fprintf(b, "default %s for %s\n", g.pick("deny", "deny", "allow"), strings.Join(gr.ops, ", "))
+	}
+}
+
+// statement writes a rule, or a block with some, and gives the number of rules.
+func (g *generator) statement(b *strings.Builder, indent string, i, depth int) int {
+	if depth == 0 || g.IntN(6) > 0 {
+		fmt.Fprintf(b, "%s%s\n", indent, g.rule(i))
+		return 1
+	}
+	fmt.Fprintf(b, "%swhen %s {\n", indent, g.cond(subject, 1))
+	n := 0
+	for range 1 + g.IntN(2) {
+		n += g.statement(b, indent+"    ", i+n, depth-1)
+	}
+	fmt.Fprintf(b, "%s}\n", indent)
+	return n
+}
+
 func (g *generator) group() group {
 	for {
 		gr := groups[g.IntN(len(groups))]
-		if g.o.NoCapability && gr.ops[0] == "capability" {
+		if g.o.NoCapability && gr.ops[0] == capability {
 			continue
 		}
-		if len(g.o.Only) == 0 || strings.Contains(" "+strings.Join(g.o.Only, " ")+" ", " "+gr.ops[0]+" ") {
+		if len(g.o.Only) == 0 || slices.Contains(g.o.Only, gr.ops[0]) {
 			return gr
 		}
 	}
@@ -141,14 +208,18 @@ func (g *generator) group() group {
 
 func (g *generator) rule(i int) string {
 	gr := g.group()
+	verb := g.pick("allow", "allow", "deny", "deny", "deny", "audit")
+	if g.o.Kill && g.IntN(12) == 0 {
+		verb = "kill"
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s", g.pick("allow", "allow", "deny", "deny", "deny", "audit"), strings.Join(gr.ops, ", "))
+	fmt.Fprintf(&b, "%s %s", verb, strings.Join(gr.ops, ", "))
 	if g.IntN(3) == 0 {
 		fmt.Fprintf(&b, " as r%d", i)
 	}
 	fields := gr.fields
 	if g.IntN(3) == 0 {
-		fields = append(append([]string{}, fields...), subject...)
+		fields = slices.Concat(fields, subject)
 	}
 	if g.IntN(8) > 0 {
 		fmt.Fprintf(&b, " when %s", g.cond(fields, g.o.Depth))
@@ -156,141 +227,11 @@ func (g *generator) rule(i int) string {
 	if g.IntN(6) == 0 {
 		fmt.Fprintf(&b, " unless %s", g.cond(fields, 1))
 	}
-	if g.IntN(4) == 0 && !strings.HasPrefix(b.String(), "audit") && !strings.HasPrefix(b.String(), "allow") {
+	if g.IntN(4) == 0 && (verb == "deny" || verb == "kill") {
 		fmt.Fprintf(&b, " errno %s", g.pick("ENOENT", "EPERM", "EIO", "EROFS"))
 	}
+	if g.IntN(8) == 0 {
+		fmt.Fprintf(&b, " because %q", "rule "+fmt.Sprint(i))
+	}
 	return b.String()
-}
-
-func (g *generator) cond(fields []string, depth int) string {
-	if depth > 0 {
-		switch g.IntN(6) {
-		case 0:
-			return g.operand(fields, depth-1) + " and " + g.operand(fields, depth-1)
-		case 1:
-			return g.operand(fields, depth-1) + " or " + g.operand(fields, depth-1)
-		case 2:
-			return "not " + g.operand(fields, depth-1)
-		}
-	}
-	return g.atom(fields[g.IntN(len(fields))], fields)
-}
-
-func (g *generator) operand(fields []string, depth int) string {
-	c := g.cond(fields, depth)
-	if strings.ContainsAny(c, " ") {
-		return "(" + c + ")"
-	}
-	return c
-}
-
-func (g *generator) paths() string {
-	var list []string
-	for range 1 + g.IntN(3) {
-		if g.IntN(2) == 0 {
-			list = append(list, fmt.Sprintf("%q", g.pick(g.u.Paths...)))
-		} else {
-			list = append(list, fmt.Sprintf("%q", g.glob()))
-		}
-	}
-	return strings.Join(list, ", ")
-}
-
-func (g *generator) glob() string {
-	for {
-		if s := g.pick(g.u.Globs...); s != "" {
-			return s
-		}
-	}
-}
-
-func (g *generator) ints(values []int) string {
-	v := func() int { return values[g.IntN(len(values))] }
-	switch g.IntN(4) {
-	case 0:
-		a, b := v(), v()
-		return fmt.Sprintf("in { %d, %d }", a, b)
-	case 1:
-		a, b := v(), v()
-		return fmt.Sprintf("in %d..%d", min(a, b), max(a, b))
-	default:
-		return fmt.Sprintf("%s %d", g.pick("==", "!=", "<", "<=", ">", ">="), v())
-	}
-}
-
-func (g *generator) constants(names ...string) string {
-	if g.IntN(3) == 0 {
-		return fmt.Sprintf("in { %s, %s }", g.pick(names...), g.pick(names...))
-	}
-	return fmt.Sprintf("%s %s", g.pick("==", "!="), g.pick(names...))
-}
-
-func (g *generator) atom(field string, fields []string) string {
-	switch field {
-	case "path", "to":
-		switch g.IntN(5) {
-		case 0:
-			return fmt.Sprintf("%s %s %q", field, g.pick("==", "==", "!="), g.pick(g.u.Paths...))
-		case 1:
-			return fmt.Sprintf("%s matches %q", field, g.glob())
-		case 2:
-			return fmt.Sprintf("%s under %q", field, g.pick(g.u.Dirs...))
-		case 3:
-			if len(g.sets) > 0 {
-				return fmt.Sprintf("%s in %s", field, g.pick(g.sets...))
-			}
-		}
-		return fmt.Sprintf("%s in { %s }", field, g.paths())
-	case "access":
-		return "access has " + g.pick("read", "write", "append", "exec")
-	case "flags":
-		if g.IntN(3) == 0 {
-			return fmt.Sprintf("flags & %s %s 0", g.pick("O_TRUNC", "O_APPEND", "3"), g.pick("==", "!="))
-		}
-		return "flags has " + g.pick("O_TRUNC", "O_APPEND", "O_CLOEXEC", "O_WRONLY")
-	case "append", "deleted", "memfd", "setid":
-		return field
-	case "owner", "group", "uid", "euid", "gid", "egid", "new.uid", "new.gid", "target.uid":
-		if field == "uid" && g.IntN(6) == 0 {
-			for _, f := range fields {
-				if f == "owner" {
-					return "uid == owner"
-				}
-			}
-		}
-		return field + " " + g.ints(g.u.UIDs)
-	case "mode":
-		if g.IntN(2) == 0 {
-			return fmt.Sprintf("mode & %s != 0", g.pick("0o111", "0o022", "0o4000"))
-		}
-		return "mode " + g.ints([]int{0, 0o600, 0o644, 0o755, 0o777})
-	case "ino":
-		return fmt.Sprintf("ino %% %d == %d", 2+g.IntN(3), g.IntN(2))
-	case "pid", "ppid":
-		return fmt.Sprintf("%s %s %d", field, g.pick("<", ">"), 1+g.IntN(500))
-	case "target.pid":
-		return "target.pid " + g.pick("==", "!=") + " pid"
-	case "comm", "target.comm":
-		if g.IntN(3) == 0 {
-			return fmt.Sprintf("%s matches %q", field, g.pick("p*", "*", "[a-p]*", "?h"))
-		}
-		return fmt.Sprintf("%s %s %q", field, g.pick("==", "!="), g.pick(g.u.Comms...))
-	case "caps":
-		return "caps has " + g.pick("CAP_SYS_ADMIN", "CAP_NET_RAW", "CAP_CHOWN")
-	case "family":
-		return "family " + g.constants("AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK")
-	case "type":
-		return "type " + g.constants("SOCK_STREAM", "SOCK_DGRAM", "SOCK_RAW")
-	case "protocol":
-		return "protocol " + g.ints([]int{0, 6, 17})
-	case "addr":
-		return fmt.Sprintf("addr in { %s, %s }", g.pick(g.u.CIDRs...), g.pick(g.u.CIDRs...))
-	case "port":
-		return "port " + g.ints(g.u.Ports)
-	case "signal":
-		return "signal " + g.constants("SIGTERM", "SIGKILL", "SIGUSR1", "SIGCONT")
-	case "cap":
-		return "cap " + g.constants("CAP_SYS_CHROOT", "CAP_SYS_BOOT", "CAP_SYS_TIME")
-	}
-	panic("progen: no generator for field " + field)
 }

@@ -20,7 +20,7 @@ const (
 	MapScratch  = "snp_scratch"  // task storage: Scratch
 	MapEvents   = "snp_events"   // ring buffer of Event
 	MapCounters = "snp_counters" // per-CPU array of u64, index CounterX; counters only
-	MapSpaces   = "snp_spaces"   // array of Space, index = namespace index; dispatcher only
+	MapSpaces   = "snp_spaces"   // one [MaxSpaces]Space, mappable; dispatcher only
 	MapSlots    = "snp_slots_"   // + hook name: prog array, index = policy slot; dispatcher only
 )
 
@@ -35,7 +35,7 @@ const (
 // Sizes and limits.
 const (
 	MaxLayers   = 16    // policies in one namespace, its ancestors' included
-	MaxSpaces   = 16384 // entries of MapSpaces, a power of two; entry 0 is never used
+	MaxSpaces   = 16384 // entries of MapSpaces, a power of two (4 MiB: the most that a map value may have); entry 0 is never used
 	MaxSlots    = 4096  // loaded policies at one time
 	MaxHooks    = 64    // entries in Space.HookLayers
 	PathMax     = 4096  // longest path with its NUL
@@ -71,7 +71,7 @@ const (
 	TaskRecordSize = 64
 )
 
-// Space is a policy namespace's record, an entry of MapSpaces.
+// Space is a policy namespace's record, an entry of the array in MapSpaces.
 type Space struct {
 	ID     uint64 // never reused; 0 = free entry
 	Parent uint32 // index of the parent; 0 = none

@@ -14,13 +14,10 @@ import (
 // hook; in the kernel, names have no more than 15 bytes.
 const slotsMap = "snp_slots"
 
-// Registers of the dispatcher that survive calls.
-const (
-	regCtx   = asm.R6
-	regTask  = asm.R7 // the task record
-	regMask  = asm.R8 // a bit for each layer that has a program at this hook
-	regSpace = asm.R9
-)
+// spaceShift turns the index of a Space into its offset.
+const spaceShift = 8
+
+var _ = [1]struct{}{}[abi.SpaceSize-1<<spaceShift] // compiles only if it is so
 
 // Dispatcher is the program that is attached to an LSM hook:
 //
@@ -30,7 +27,7 @@ const (
 //	if space->ID != rec->ID               report(ReasonBroken), return -EPERM
 //	for each bit i of space->HookLayers[hook], from 0 up
 //		rec->Layer = i
-//		r = call(ctx, space->Slots[i])    // a tail call in a function of its own
+//		r = call_slot(ctx, space->Slots[i])   // a tail call in a function of its own
 //		if r > 0 (nothing in the slot)    report(ReasonNoPolicy), return -EPERM
 //		if r < -4095                      report(ReasonBroken), return -EPERM
 //		if r                              return r
@@ -38,43 +35,37 @@ const (
 //
 // It names three maps: abi.MapTasks, abi.MapSpaces and, as snp_slots, the prog
 // array of its hook; to report, abi.MapEvents and abi.MapCounters.
+//
+// Every task of the host runs its first instructions, which therefore use no
+// register that would have to be saved: what survives a call is on the stack.
 func (k *Kernel) Dispatcher(h *hook.Hook) (*ebpf.ProgramSpec, error) {
 	if h.Number >= abi.MaxHooks {
 		return nil, fmt.Errorf("hook %s: number %d is beyond the %d of a namespace record", h.Name, h.Number, abi.MaxHooks)
 	}
-	const key, walkSlot = -8, -16
+	const ctx, walkSlot = -8, -16
 	main := join(
-		asm.Instructions{asm.Mov.Reg(regCtx, asm.R1)},
-		k.record(regTask, walkSlot, "allow", "busy"),
+		asm.Instructions{asm.StoreMem(asm.RFP, ctx, asm.R1, asm.DWord)},
+		k.record(asm.R6, walkSlot, "allow", "busy"),
 		asm.Instructions{
 			asm.LoadMem(asm.R1, asm.R0, abi.TaskID, asm.DWord),
 			asm.JEq.Imm(asm.R1, 0, "allow"),
-			asm.Mov.Reg(regTask, asm.R0),
-			asm.Mov.Reg(regMask, asm.R1), // the id, until the check
-			asm.And.Imm(asm.R1, abi.MaxSpaces-1),
-			asm.StoreMem(asm.RFP, key, asm.R1, asm.Word),
-			asm.Mov.Reg(asm.R2, asm.RFP),
-			asm.Add.Imm(asm.R2, key),
-			loadMap(asm.R1, abi.MapSpaces),
-			asm.FnMapLookupElem.Call(),
-			asm.JEq.Imm(asm.R0, 0, "broken"),
-			asm.LoadMem(asm.R1, asm.R0, abi.SpaceID, asm.DWord),
-			asm.JNE.Reg(asm.R1, regMask, "broken"),
-			asm.LoadMem(regMask, asm.R0, int16(abi.SpaceHookLayers+2*h.Number), asm.Half),
-			asm.JEq.Imm(regMask, 0, "allow"),
-			asm.Mov.Reg(regSpace, asm.R0),
-		},
-		layers(),
-		asm.Instructions{
+			asm.Mov.Reg(asm.R2, asm.R1),
+			asm.And.Imm(asm.R2, abi.MaxSpaces-1),
+			asm.LSh.Imm(asm.R2, spaceShift),
+			asm.LoadMapValue(asm.R3, 0, 0).WithReference(abi.MapSpaces),
+			asm.Add.Reg(asm.R3, asm.R2),
+			asm.LoadMem(asm.R2, asm.R3, abi.SpaceID, asm.DWord),
+			asm.JNE.Reg(asm.R1, asm.R2, "broken"),
+			asm.LoadMem(asm.R4, asm.R3, int16(abi.SpaceHookLayers+2*h.Number), asm.Half),
+			asm.JEq.Imm(asm.R4, 0, "allow"),
+			asm.Mov.Reg(asm.R2, asm.R0),
+			asm.LoadMem(asm.R1, asm.RFP, ctx, asm.DWord),
+			asm.Call.Label("run_layers"),
+			asm.Return(),
 			asm.Mov.Imm(asm.R0, 0).WithSymbol("allow"),
 			asm.Return(),
-			asm.JSGT.Imm(asm.R0, 0, "missing").WithSymbol("verdict"),
-			asm.JSLT.Imm(asm.R0, -4095, "broken"), // MAX_ERRNO
-			asm.Return(),
-			asm.Mov.Imm(asm.R1, abi.ReasonNoPolicy).WithSymbol("missing"),
-			asm.Ja.Label("deny"),
 			asm.Mov.Imm(asm.R1, abi.ReasonBroken).WithSymbol("broken"),
-			asm.Mov.Reg(asm.R2, regTask).WithSymbol("deny"),
+			asm.Mov.Reg(asm.R2, asm.R0),
 			asm.Call.Label("report"),
 			asm.Mov.Imm(asm.R0, -eperm),
 			asm.Return(),
@@ -88,9 +79,44 @@ func (k *Kernel) Dispatcher(h *hook.Hook) (*ebpf.ProgramSpec, error) {
 	name := "snp_" + h.Name
 	return lsm(name, h.Name, join(
 		function(name, main, pointer("ctx")),
+		function("run_layers", runLayers(), pointer("ctx"), pointer("task"), pointer("space"), number("layers")),
 		function("call_slot", callSlot(), pointer("ctx"), number("slot")),
 		function("report", k.report(h), number("reason"), pointer("task")),
 	)), nil
+}
+
+// Registers of run_layers.
+const (
+	regCtx   = asm.R6
+	regTask  = asm.R7 // the task record
+	regMask  = asm.R8 // a bit for each layer that has a program at this hook
+	regSpace = asm.R9
+)
+
+// runLayers gives the verdict of the layers: 0 or a negative error number.
+func runLayers() asm.Instructions {
+	return join(
+		asm.Instructions{
+			asm.Mov.Reg(regCtx, asm.R1),
+			asm.Mov.Reg(regTask, asm.R2),
+			asm.Mov.Reg(regSpace, asm.R3),
+			asm.Mov.Reg(regMask, asm.R4),
+		},
+		layers(),
+		asm.Instructions{
+			asm.Mov.Imm(asm.R0, 0).WithSymbol("passed"),
+			asm.Return(),
+			asm.JSGT.Imm(asm.R0, 0, "missing").WithSymbol("verdict"),
+			asm.JSLT.Imm(asm.R0, -4095, "out_of_range"), // MAX_ERRNO
+			asm.Return(),
+			asm.Mov.Imm(asm.R1, abi.ReasonNoPolicy).WithSymbol("missing"),
+			asm.Ja.Label("deny"),
+			asm.Mov.Imm(asm.R1, abi.ReasonBroken).WithSymbol("out_of_range"),
+			asm.Mov.Reg(asm.R2, regTask).WithSymbol("deny"),
+			asm.Call.Label("report"),
+			asm.Mov.Imm(asm.R0, -eperm),
+			asm.Return(),
+		})
 }
 
 // layers runs the policies; unrolled, so that a namespace pays only for its own.
@@ -98,7 +124,7 @@ func layers() asm.Instructions {
 	var in asm.Instructions
 	label := func(kind string, i int) string { return fmt.Sprintf("%s_%d", kind, i) }
 	for i := range abi.MaxLayers {
-		next := "allow"
+		next := "passed"
 		if i+1 < abi.MaxLayers {
 			next = label("layer", i+1)
 		}
@@ -111,7 +137,7 @@ func layers() asm.Instructions {
 			asm.Call.Label("call_slot"),
 			asm.JNE.Imm(asm.R0, 0, "verdict"))
 		if i+1 < abi.MaxLayers {
-			in = append(in, asm.JLT.Imm(regMask, 1<<(i+1), "allow"))
+			in = append(in, asm.JLT.Imm(regMask, 1<<(i+1), "passed"))
 		}
 	}
 	return in

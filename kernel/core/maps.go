@@ -32,7 +32,9 @@ func Maps() []*ebpf.MapSpec {
 		{Name: abi.MapEvents, Type: ebpf.RingBuf, MaxEntries: abi.EventsBytes},
 		{Name: MapMeta, Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: metaEntries},
 		storage(abi.MapScratch, abi.ScratchSize),
-		{Name: abi.MapSpaces, Type: ebpf.Array, KeySize: 4, ValueSize: abi.SpaceSize, MaxEntries: abi.MaxSpaces},
+		// A single value, so that programs get at an entry by arithmetic alone. System
+		// calls cannot handle values of this size: the manager maps it.
+		{Name: abi.MapSpaces, Type: ebpf.Array, KeySize: 4, ValueSize: abi.MaxSpaces * abi.SpaceSize, MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE},
 		storage(abi.MapTasks, abi.TaskRecordSize),
 	}
 }

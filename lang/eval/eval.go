@@ -142,10 +142,15 @@ type Verdict struct {
 	RuleID  int
 	Rule    *check.Rule
 	Default *check.Default
+	// Op is the operation that Rule or Default decided about: the event may be
+	// several, such as file.open and file.read. "" if the event is none.
+	Op string
 	// Errno is the number that the denied call fails with; 0 if allowed.
 	Errno int
-	// Audit is the ID of the audit rule that reports the event, 0 if none.
-	Audit int
+	// Audit is the ID of the audit rule that reports the event, 0 if none, and
+	// AuditOp the operation that it matched.
+	Audit   int
+	AuditOp string
 	Trace Trace
 }
 
@@ -228,7 +233,9 @@ func Decide(p *check.Policy, ev Event) Verdict {
 		}
 	}
 	v := d.verdict()
-	v.Audit = d.audit()
+	if r, in := d.first(True, ast.Audit); r != nil {
+		v.Audit, v.AuditOp = r.ID, in.op.Name
+	}
 	v.Trace = Trace{Event: ev, Lines: d.trace}
 	return v
 }
@@ -334,12 +341,13 @@ func (d *decision) verdict() Verdict {
 				return d.byRule(Deny, ByUnresolved, r, in)
 			}
 		}
-		return Verdict{Action: Deny, Reason: ByDefault, RuleID: def.ID, Default: def, Errno: d.errno(in)}
+		return Verdict{Action: Deny, Reason: ByDefault, RuleID: def.ID, Default: def, Op: in.op.Name, Errno: d.errno(in)}
 	}
+	op := d.insts[0].op
 	if r := d.allowed(0); r != nil {
-		return Verdict{Action: Allow, Reason: ByRule, RuleID: r.ID, Rule: r}
+		return Verdict{Action: Allow, Reason: ByRule, RuleID: r.ID, Rule: r, Op: op.Name}
 	}
-	v := Verdict{Action: Allow, Reason: ByDefault, Default: d.policy.DefaultFor(d.insts[0].op)}
+	v := Verdict{Action: Allow, Reason: ByDefault, Default: d.policy.DefaultFor(op), Op: op.Name}
 	if v.Default != nil {
 		v.RuleID = v.Default.ID
 	}
@@ -361,7 +369,7 @@ func (d *decision) byRule(a Action, why Reason, r *check.Rule, in instance) Verd
 	if errno == 0 {
 		errno = d.errno(in)
 	}
-	return Verdict{Action: a, Reason: why, RuleID: r.ID, Rule: r, Errno: errno}
+	return Verdict{Action: a, Reason: why, RuleID: r.ID, Rule: r, Op: in.op.Name, Errno: errno}
 }
 
 // errno is the default errno of an operation.
@@ -371,14 +379,6 @@ func (d *decision) errno(in instance) int {
 		return eperm
 	}
 	return int(n)
-}
-
-// audit gives the ID of the first audit rule that matches any instance.
-func (d *decision) audit() int {
-	if r, _ := d.first(True, ast.Audit); r != nil {
-		return r.ID
-	}
-	return 0
 }
 
 // DecideStack gives the verdict of a stack of policies, the outermost first.

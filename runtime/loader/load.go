@@ -134,6 +134,11 @@ func configure(spec *ebpf.CollectionSpec, policyID uint64) error {
 	if err := binary.Write(&b, binary.LittleEndian, config); err != nil {
 		return err
 	}
-	m.Contents = []ebpf.MapKV{{Key: uint32(0), Value: b.Bytes()}}
+	// The library writes the variables of a section over the map's contents.
+	v := spec.Variables[abi.TableConfig]
+	if v == nil || v.SectionName != configMap || v.Offset != 0 || v.Size() != abi.ConfigSize {
+		return fmt.Errorf("%w: %s is not one variable", ErrObject, configMap)
+	}
+	v.Value = b.Bytes()
 	return nil
 }

@@ -104,7 +104,7 @@ func (s *session) collectPolicies(spaces map[uint32]*abi.Space) (left int, err e
 	}
 	used := map[uint32]bool{}
 	for _, sp := range spaces {
-		for _, slot := range sp.Slots[:min(sp.Layers, abi.MaxLayers)] {
+		for _, slot := range sp.Slots[:sp.Layers] {
 			used[slot] = true
 		}
 	}

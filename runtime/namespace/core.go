@@ -63,6 +63,9 @@ func (s *session) ensure() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := s.root(); err != nil {
+		return err
+	}
 	tmp := filepath.Join(s.pin, temporary+versionDir())
 	defer func() {
 		if err != nil {
@@ -274,8 +277,7 @@ func (s *session) tearDown() error {
 	if err := s.saveIDs(); err != nil {
 		return err
 	}
-	closeAll(s.maps)
-	s.maps = nil
+	s.close()
 	for _, dir := range []string{linksDir, hooksDir, progsDir, policiesDir, mapsDir, ""} {
 		if err := os.RemoveAll(s.path(dir)); err != nil {
 			return err

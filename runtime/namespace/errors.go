@@ -9,6 +9,8 @@ var (
 	ErrInside = errors.New("the manager itself is in a policy namespace")
 	// ErrIncompatible means that what is pinned was made by another version.
 	ErrIncompatible = errors.New("the pinned maps are not those of this version")
+	// ErrNoCore means that nothing is set up.
+	ErrNoCore = errors.New("no policy namespaces are set up")
 	// ErrNotBPFFS means that PinDir is on no bpf filesystem.
 	ErrNotBPFFS = errors.New("not on a bpf filesystem (mount -t bpf bpf /sys/fs/bpf)")
 	// ErrGone means that a namespace or policy no longer exists.

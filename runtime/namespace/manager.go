@@ -39,6 +39,34 @@ type Manager struct {
 // Open sets up the core if it is not there, else checks that it is of this
 // version. The error may wrap ErrInside, ErrNotBPFFS or ErrIncompatible.
 func Open(opts Options) (*Manager, error) {
+	m := newManager(opts)
+	s, err := m.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer s.unlock()
+	if err := s.ensure(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Attach is Open for those who only want to look: it sets up nothing. The error
+// wraps ErrNoCore if there is no core.
+func Attach(opts Options) (*Manager, error) {
+	m := newManager(opts)
+	s, err := m.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer s.unlock()
+	if s.maps == nil {
+		return nil, fmt.Errorf("%s: %w", m.pin, ErrNoCore)
+	}
+	return m, nil
+}
+
+func newManager(opts Options) *Manager {
 	m := &Manager{pin: opts.PinDir, state: opts.StateDir, fault: opts.fault}
 	if m.pin == "" {
 		m.pin = DefaultPinDir
@@ -49,15 +77,7 @@ func Open(opts Options) (*Manager, error) {
 	if m.fault == nil {
 		m.fault = func(string) error { return nil }
 	}
-	s, err := m.lock()
-	if err != nil {
-		return nil, err
-	}
-	defer s.unlock()
-	if err := s.ensure(); err != nil {
-		return nil, err
-	}
-	return m, nil
+	return m
 }
 
 // Map opens one of the core's maps, such as abi.MapEvents. The caller closes it.
@@ -90,9 +110,10 @@ func versionDir() string { return fmt.Sprintf("v%d", abi.Version) }
 // session is the time during which a process has the lock.
 type session struct {
 	*Manager
-	file *os.File
-	maps map[string]*ebpf.Map // nil: the core does not exist
-	undo []func() error
+	file    *os.File
+	maps    map[string]*ebpf.Map // nil: the core does not exist
+	records []byte               // MapSpaces, mapped; nil: not yet
+	undo    []func() error
 }
 
 // lock waits for the lock, removes what a process that died left unfinished, and
@@ -114,17 +135,6 @@ func (m *Manager) lock() (_ *session, err error) {
 	if err := flock(file, unix.LOCK_EX); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", file.Name(), err)
 	}
-	if err := os.Mkdir(m.pin, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("pin folder: %w", err)
-	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(m.pin, &fs); err != nil {
-		return nil, fmt.Errorf("pin folder %s: %w", m.pin, err)
-	}
-	if fs.Type != unix.BPF_FS_MAGIC {
-		_ = os.Remove(m.pin) // only if it is empty
-		return nil, fmt.Errorf("pin folder %s: %w", m.pin, ErrNotBPFFS)
-	}
 	if err := s.sweep(); err != nil {
 		return nil, err
 	}
@@ -132,6 +142,28 @@ func (m *Manager) lock() (_ *session, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// root makes the pin folder.
+func (s *session) root() error {
+	var fs unix.Statfs_t
+	for _, dir := range []string{s.pin, filepath.Dir(s.pin)} {
+		err := unix.Statfs(dir, &fs)
+		if err == unix.ENOENT {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("pin folder %s: %w", dir, err)
+		}
+		if fs.Type != unix.BPF_FS_MAGIC {
+			return fmt.Errorf("pin folder %s: %w", s.pin, ErrNotBPFFS)
+		}
+		break
+	}
+	if err := os.Mkdir(s.pin, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("pin folder: %w", err)
+	}
+	return nil
 }
 
 // sweep removes unfinished folders.
@@ -158,11 +190,17 @@ func isTemporary(name string) bool {
 
 // unlock closes what the session has open.
 func (s *session) unlock() {
-	for _, m := range s.maps {
-		m.Close()
-	}
-	s.maps = nil
+	s.close()
 	s.file.Close() // releases the lock
+}
+
+func (s *session) close() {
+	if s.records != nil {
+		_ = unix.Munmap(s.records) // fails only for what is not mapped
+		s.records = nil
+	}
+	closeAll(s.maps)
+	s.maps = nil
 }
 
 // onError registers what takes a step back, should a later one fail.

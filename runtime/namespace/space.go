@@ -1,12 +1,13 @@
 package namespace
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
+	"unsafe"
 
-	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/snappy-policy/snappy/kernel/abi"
 	"github.com/snappy-policy/snappy/kernel/core"
@@ -35,35 +36,77 @@ func (n *Namespace) ID() uint64 { return n.id }
 // as it has members or children; after that Collect frees it.
 func (n *Namespace) Close() error { return n.hold.release() }
 
+// table gives the namespace records, as the kernel has them.
+func (s *session) table() ([]byte, error) {
+	if s.records == nil {
+		size := abi.MaxSpaces * abi.SpaceSize
+		b, err := unix.Mmap(s.maps[abi.MapSpaces].FD(), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		if err != nil {
+			return nil, fmt.Errorf("map %s: %w", abi.MapSpaces, err)
+		}
+		s.records = b
+	}
+	return s.records, nil
+}
+
+// read decodes an entry; nil if it is free.
+func (s *session) read(index uint32) (*abi.Space, error) {
+	table, err := s.table()
+	if err != nil {
+		return nil, err
+	}
+	raw := table[index*abi.SpaceSize:][:abi.SpaceSize]
+	if binary.LittleEndian.Uint64(raw[abi.SpaceID:]) == 0 {
+		return nil, nil
+	}
+	sp := new(abi.Space)
+	if _, err := binary.Decode(raw, binary.LittleEndian, sp); err != nil {
+		return nil, err
+	}
+	if sp.Layers > abi.MaxLayers || sp.Depth > abi.MaxLayers || sp.Parent >= abi.MaxSpaces {
+		return nil, fmt.Errorf("namespace %d: %w", sp.ID, ErrBroken)
+	}
+	return sp, nil
+}
+
+// write replaces an entry. Its id is 0 while the rest of it changes, so that
+// nobody takes the old for the new: a task that named it meanwhile would be denied.
+func (s *session) write(index uint32, sp *abi.Space) error {
+	if err := s.fault("space"); err != nil {
+		return err
+	}
+	table, err := s.table()
+	if err != nil {
+		return err
+	}
+	raw, err := binary.Append(nil, binary.LittleEndian, sp)
+	if err != nil {
+		return err
+	}
+	entry := table[index*abi.SpaceSize:][:abi.SpaceSize]
+	id := (*uint64)(unsafe.Pointer(&entry[abi.SpaceID]))
+	atomic.StoreUint64(id, 0)
+	copy(entry[abi.SpaceID+8:], raw[abi.SpaceID+8:])
+	atomic.StoreUint64(id, sp.ID)
+	return nil
+}
+
 // spaces reads the namespaces in use, by entry.
 func (s *session) spaces() (map[uint32]*abi.Space, error) {
 	all := map[uint32]*abi.Space{}
 	if s.maps == nil {
 		return all, nil
 	}
-	var cursor ebpf.MapBatchCursor
-	keys := make([]uint32, 1024)
-	values := make([][abi.SpaceSize]byte, len(keys))
-	for {
-		n, err := s.maps[abi.MapSpaces].BatchLookup(&cursor, keys, values, nil)
-		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return nil, fmt.Errorf("map %s: %w", abi.MapSpaces, err)
-		}
-		for i := range n {
-			raw := values[i][:]
-			if binary.LittleEndian.Uint64(raw[abi.SpaceID:]) == 0 {
-				continue
-			}
-			sp := new(abi.Space)
-			if err := binary.Read(bytes.NewReader(raw), binary.LittleEndian, sp); err != nil {
-				return nil, err
-			}
-			all[keys[i]] = sp
-		}
+	for index := range uint32(abi.MaxSpaces) {
+		sp, err := s.read(index)
 		if err != nil {
-			return all, nil
+			return nil, err
+		}
+		if sp != nil {
+			all[index] = sp
 		}
 	}
+	return all, nil
 }
 
 // space reads the record of a namespace.
@@ -71,15 +114,12 @@ func (s *session) space(id uint64) (*abi.Space, error) {
 	if s.maps == nil {
 		return nil, fmt.Errorf("namespace %d: %w", id, ErrGone)
 	}
-	sp := new(abi.Space)
-	if err := s.maps[abi.MapSpaces].Lookup(abi.SpaceIndex(id), sp); err != nil {
-		return nil, fmt.Errorf("map %s: %w", abi.MapSpaces, err)
+	sp, err := s.read(abi.SpaceIndex(id))
+	if err != nil {
+		return nil, err
 	}
-	if id == 0 || sp.ID != id {
+	if sp == nil || sp.ID != id {
 		return nil, fmt.Errorf("namespace %d: %w", id, ErrGone)
-	}
-	if sp.Layers > abi.MaxLayers || sp.Depth > abi.MaxLayers {
-		return nil, fmt.Errorf("namespace %d: %w", id, ErrBroken)
 	}
 	return sp, nil
 }
@@ -96,23 +136,16 @@ func (s *session) lineage(id uint64) ([]uint64, error) {
 		if sp.Parent == 0 {
 			return ids, nil
 		}
-		parent := new(abi.Space)
-		if err := s.maps[abi.MapSpaces].Lookup(sp.Parent, parent); err != nil {
-			return nil, fmt.Errorf("map %s: %w", abi.MapSpaces, err)
+		parent, err := s.read(sp.Parent)
+		if err != nil {
+			return nil, err
+		}
+		if parent == nil {
+			return nil, fmt.Errorf("namespace %d: %w: it has lost its parent", id, ErrBroken)
 		}
 		id = parent.ID
 	}
 	return nil, fmt.Errorf("namespace %d: %w: its ancestors form a circle", id, ErrBroken)
-}
-
-func (s *session) write(index uint32, sp *abi.Space) error {
-	if err := s.fault("space"); err != nil {
-		return err
-	}
-	if err := s.maps[abi.MapSpaces].Put(index, sp); err != nil {
-		return fmt.Errorf("map %s: %w", abi.MapSpaces, err)
-	}
-	return nil
 }
 
 // Create makes a namespace below parent (nil: below none) with the policies of
@@ -171,13 +204,8 @@ func (m *Manager) Create(parent *Namespace, policies ...*Policy) (_ *Namespace, 
 		return nil, err
 	}
 	s.onError(func() error { return errors.Join(n.hold.release(), s.forget("space", id)) })
-	index := abi.SpaceIndex(id)
-	if err := s.write(index, record); err != nil {
-		return nil, err
-	}
-	s.onError(func() error { return s.maps[abi.MapSpaces].Put(index, &abi.Space{}) })
 	record.ID = id
-	if err := s.write(index, record); err != nil {
+	if err := s.write(abi.SpaceIndex(id), record); err != nil {
 		return nil, err
 	}
 	return n, nil
@@ -250,7 +278,7 @@ func (m *Manager) Namespaces() ([]Info, error) {
 	}
 	all := make([]Info, 0, len(spaces))
 	for _, sp := range spaces {
-		info := Info{ID: sp.ID, Depth: int(sp.Depth), Slots: append([]uint32(nil), sp.Slots[:min(sp.Layers, abi.MaxLayers)]...)}
+		info := Info{ID: sp.ID, Depth: int(sp.Depth), Slots: append([]uint32(nil), sp.Slots[:sp.Layers]...)}
 		if p := spaces[sp.Parent]; p != nil {
 			info.Parent = p.ID
 		}

@@ -241,12 +241,12 @@ func TestFailures(t *testing.T) {
 	t.Run("spaces", func(t *testing.T) {
 		m := open(t)
 		p := load(t, m, object)
-		spaces, err := m.Map(abi.MapSpaces)
+		s, err := m.lock()
 		require.NoError(t, err)
-		defer spaces.Close()
 		for i := uint32(0); i < abi.MaxSpaces; i++ {
-			require.NoError(t, spaces.Put(i, abi.Space{ID: uint64(i) + abi.MaxSpaces}))
+			require.NoError(t, s.write(i, &abi.Space{ID: uint64(i) + abi.MaxSpaces}))
 		}
+		s.unlock()
 		before := inventory(t)
 		_, err = m.Create(nil, p)
 		require.ErrorIs(t, err, ErrNoSpace)
@@ -269,6 +269,28 @@ func TestUnfinished(t *testing.T) {
 	n, err := m.Create(nil, p)
 	require.NoError(t, err)
 	require.NoError(t, n.Destroy())
+	requireInventory(t, before)
+}
+
+// TestAttach: looking leaves nothing behind.
+func TestAttach(t *testing.T) {
+	before := inventory(t)
+	opts := Options{PinDir: "/sys/fs/bpf/attach", StateDir: t.TempDir()}
+	_, err := Attach(opts)
+	require.ErrorIs(t, err, ErrNoCore)
+	requireInventory(t, before)
+	m, err := Open(opts)
+	require.NoError(t, err)
+	again, err := Attach(opts)
+	require.NoError(t, err)
+	infos, err := again.Namespaces()
+	require.NoError(t, err)
+	require.Empty(t, infos)
+	require.NoError(t, m.Collect())
+	requireInventory(t, before)
+	infos, err = again.Namespaces()
+	require.NoError(t, err)
+	require.Empty(t, infos)
 	requireInventory(t, before)
 }
 

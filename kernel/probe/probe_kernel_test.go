@@ -1,0 +1,48 @@
+//go:build kernel
+
+package probe
+
+import (
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/stretchr/testify/require"
+)
+
+// TestRun: the kernels of the rig can do everything, and nothing stays behind.
+func TestRun(t *testing.T) {
+	r := Run(Options{})
+	t.Log(r)
+	require.True(t, r.Ready())
+	for _, f := range r.Findings {
+		if f.Name == "hook.file_truncate" && os.Getenv("SNAPPY_KERNEL") == "6.1" {
+			require.Equal(t, Missing, f.Status)
+			require.False(t, f.Required)
+			continue
+		}
+		require.Equal(t, OK, f.Status, "%+v", f)
+		require.Empty(t, f.Fix)
+	}
+	require.NotNil(t, r.Finding("lsm.runs"))
+	require.Eventually(t, func() bool {
+		_, progs := ebpf.ProgramGetNextID(0)
+		_, maps := ebpf.MapGetNextID(0)
+		links := new(link.Iterator)
+		defer links.Close()
+		return errors.Is(progs, os.ErrNotExist) && errors.Is(maps, os.ErrNotExist) && !links.Next()
+	}, 5*time.Second, 20*time.Millisecond, "nothing stays")
+}
+
+// TestNoTrials: without trials nothing is loaded; a folder that is no bpffs is told.
+func TestNoTrials(t *testing.T) {
+	r := Run(Options{NoTrials: true, BPFFS: "/proc"})
+	require.Nil(t, r.Finding("lsm.load"))
+	require.Equal(t, Missing, r.Finding("bpffs").Status)
+	require.False(t, r.Ready())
+	r = Run(Options{NoTrials: true, BPFFS: "/does/not/exist"})
+	require.Contains(t, r.Finding("bpffs").Fix, "mkdir -p /does/not/exist && mount -t bpf")
+}
