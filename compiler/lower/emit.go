@@ -165,6 +165,8 @@ func (e *emitter) finishBlock(s *stage, o outcome, r *region) int {
 // outcomeBlock gives the block of an outcome of the program.
 func (e *emitter) outcomeBlock(s *stage, o outcome, r *region) int {
 	switch {
+	case s.kids != nil:
+		return e.stage(s.kids[o-kidOutcome(0)], 0, r)
 	case !o.isLeaf() && int(o.pos()) < len(s.prog.entries):
 		return e.stage(s, o.pos(), r)
 	case !o.isLeaf():
@@ -610,7 +612,8 @@ func (w *writer) onClass(b int, class ir.Value, to []way, sp source.Span) {
 	for i, t := range to {
 		runs = addRun(runs, int64(i), t)
 	}
-	if len(runs) <= maxCases/2 {
+	if len(runs) <= maxCases/2 || w.mod.bytes+4*len(to) > MaxTableBytes/2 {
+		// Comparisons too if tables are scarce; the other half is for those of ranks.
 		w.dispatch(b, class, runs, sp)
 		return
 	}

@@ -310,6 +310,22 @@ func (fs *formulas) collect(f formula, v int32, add func(int32)) {
 	}
 }
 
+// eachVar calls visit for every variable of a formula, perhaps more than once;
+// a series of calls after one begin visits each formula once.
+func (fs *formulas) eachVar(f formula, visit func(int32)) {
+	n := fs.at(f)
+	switch {
+	case n.op == constOp || n.op != litOp && fs.stamp[f] == fs.now:
+	case n.op == litOp:
+		visit(n.lit.v)
+	default:
+		fs.stamp[f] = fs.now
+		for _, k := range n.kids {
+			fs.eachVar(k, visit)
+		}
+	}
+}
+
 // guard finds a literal of a variable without which the formula is false.
 func (fs *formulas) guard(f formula, v int32) (literal, bool) {
 	n := fs.at(f)

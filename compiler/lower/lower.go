@@ -82,19 +82,8 @@ func (m *moduleBuilder) function(p *check.Policy, h *target.Hook) {
 		}
 	}
 	fs := newFormulas(conds.vars, m.work)
-	audit, err := buildProgram(fs, finish(fs, ps.audit, []int{0}, true))
-	var decide *stage
-	if err == nil {
-		decide, err = buildProgram(fs, finish(fs, ps.decide, ps.runs, false))
-	}
-	if err != nil {
-		var limit *limitError
-		if !errors.As(err, &limit) {
-			panic(err)
-		}
-		m.tooLarge(h, limit.span)
-		return
-	}
+	audit := buildProgram(fs, finish(fs, ps.audit, []int{0}, true))
+	decide := buildProgram(fs, finish(fs, ps.decide, ps.runs, false))
 	if audit == nil && decide == nil {
 		return
 	}
@@ -114,15 +103,15 @@ func (m *moduleBuilder) tooLarge(h *target.Hook, sp source.Span) {
 }
 
 // buildProgram builds the stages of a program; nil if it always ends in leaf 0.
-func buildProgram(fs *formulas, p *program) (*stage, error) {
+func buildProgram(fs *formulas, p *program) *stage {
 	if len(p.entries) == 0 {
-		return nil, nil
+		return nil
 	}
-	s, err := buildStages(fs, p)
-	if err == nil && s.ranks == nil && s.nodes[s.root].v < 0 && s.nodes[s.root].out == 0 {
-		return nil, nil
+	s := buildStages(fs, p, 0)
+	if s.ranks == nil && s.kids == nil && s.nodes[s.root].v < 0 && s.nodes[s.root].out == 0 {
+		return nil
 	}
-	return s, err
+	return s
 }
 
 // firstRule is the span of the first rule over one of the hook's operations.

@@ -1,12 +1,13 @@
 package lower
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"math/bits"
 	"slices"
 
 	"github.com/snappy-policy/snappy/compiler/ir"
-	"github.com/snappy-policy/snappy/lang/source"
 )
 
 // Where one DAG for a whole program would be too large, each run of it (the
@@ -49,10 +50,8 @@ type pairTables struct {
 	matrix       []uint32
 }
 
-// limitError says which rule is to blame for tables that are too large.
-type limitError struct{ span source.Span }
-
-func (e *limitError) Error() string { return "decision tables are too large" }
+// errPairs says that tables of pairs are too large.
+var errPairs = errors.New("tables of pairs are too large")
 
 // single is a part of an entry that tests one base variable.
 type single struct {
@@ -60,14 +59,26 @@ type single struct {
 	f    formula
 }
 
-// rankRun decides entries start … end-1, which jump nowhere but to end.
-func rankRun(fs *formulas, p *program, start, end int) (*stage, error) {
+// rankRun decides entries start … end-1, which jump nowhere but to end. If tables
+// of pairs would be too large, entries over two variables are explicit.
+func rankRun(fs *formulas, p *program, start, end int) *stage {
+	s, err := tryRun(fs, p, start, end, true)
+	if err != nil {
+		s, err = tryRun(fs, p, start, end, false)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("lower: %v without pairs", err))
+	}
+	return s
+}
+
+func tryRun(fs *formulas, p *program, start, end int, pairs bool) (*stage, error) {
 	k := &ranking{final: leaveProgram(p, jumpTo(end))}
 	base := baseVars(fs, p.entries[start:end])
 	k.base = base
 	var explicit []item
 	var singles [2][]single
-	var both []both
+	var mixed []both
 	for i := start; i < end; i++ {
 		e := p.entries[i]
 		out := leaveProgram(p, e.out)
@@ -87,8 +98,8 @@ func rankRun(fs *formulas, p *program, start, end int) (*stage, error) {
 			at := base.of(fs, f)
 			switch {
 			case at == onBoth:
-				if rects, ok := fs.rectangles(f, base[0].order); ok {
-					both = append(both, newBoth(rank, f, rects, e.span))
+				if rects, ok := fs.rectangles(f, base[0].order); ok && pairs {
+					mixed = append(mixed, both{rank, f, rects})
 					continue
 				}
 				rest = fs.join(orOp, []formula{rest, f})
@@ -103,7 +114,7 @@ func rankRun(fs *formulas, p *program, start, end int) (*stage, error) {
 		}
 	}
 	k.none = 1<<bits.Len(uint(len(k.outcomes))) - 1
-	if err := k.fill(fs, base, singles, both); err != nil {
+	if err := k.fill(fs, base, singles, mixed); err != nil {
 		return nil, err
 	}
 	return rankParts(fs, p, k, start, end, explicit), nil
@@ -199,31 +210,34 @@ func (fs *formulas) alternatives(f formula) []formula {
 	return []formula{f}
 }
 
-// fill computes the tables.
-func (k *ranking) fill(fs *formulas, base baseSet, singles [2][]single, both []both) error {
+// fill computes the tables. It returns errPairs if those of pairs are too large.
+func (k *ranking) fill(fs *formulas, base baseSet, singles [2][]single, mixed []both) error {
 	k.least = k.none
-	seen := func(rank uint32) { k.least = min(k.least, rank) }
 	used := [2]bool{}
 	for i, list := range singles {
 		if len(list) > 0 {
 			k.one[i] = k.column(fs, base[i], list)
 			used[i] = true
-			seen(list[0].rank)
+			k.least = min(k.least, list[0].rank)
 		}
 	}
-	if len(both) > 0 {
-		used = [2]bool{true, true}
-		seen(both[0].rank)
+	if len(mixed) > 0 {
 		for i, v := range base {
-			if list := unresolvedSingles(fs, base[1-i], both); len(list) > 0 {
+			if list := unresolvedSingles(fs, base[1-i], mixed); len(list) > 0 {
 				k.unresolved[i] = k.column(fs, v, list)
+				used = [2]bool{true, true}
 			}
 		}
-		pairs, err := pairUp(fs, base, both, k.none)
-		if err != nil {
+		var err error
+		if k.pairs, err = pairUp(fs, base, mixed, k.none); err != nil {
 			return err
 		}
-		k.pairs = pairs
+		if k.pairs != nil {
+			used = [2]bool{true, true}
+		}
+		if used[0] && used[1] {
+			k.least = min(k.least, mixed[0].rank)
+		}
 	}
 	for i, v := range base {
 		if used[i] {
@@ -235,14 +249,14 @@ func (k *ranking) fill(fs *formulas, base baseSet, singles [2][]single, both []b
 
 // unresolvedSingles gives what remains of entries over both variables while
 // one of them is unresolved.
-func unresolvedSingles(fs *formulas, v *variable, both []both) []single {
+func unresolvedSingles(fs *formulas, v *variable, mixed []both) []single {
 	if !v.unresolvable {
 		return nil
 	}
 	w := &world{v: v.order, unresolved: true}
 	fs.begin()
 	var out []single
-	for _, b := range both {
+	for _, b := range mixed {
 		if f := fs.restrict(b.f, w); f != isFalse {
 			out = append(out, single{b.rank, f})
 		}
