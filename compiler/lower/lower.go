@@ -74,14 +74,16 @@ func (m *moduleBuilder) function(p *check.Policy, h *target.Hook) {
 	if conds.failed || len(ps.decide) == 0 && len(ps.audit) == 0 {
 		return
 	}
-	orderVars(conds.vars)
-	for _, v := range conds.vars {
-		if err := v.finish(m.cache); err != nil {
-			m.diags = append(m.diags, limitDiagnostic(h, v, err))
-			return
-		}
+	vars, failed, err := splitVars(conds.vars, m.cache)
+	if err != nil {
+		m.diags = append(m.diags, limitDiagnostic(h, failed, err))
+		return
 	}
-	fs := newFormulas(conds.vars, m.work)
+	orderVars(vars)
+	for _, v := range vars {
+		v.finish()
+	}
+	fs := newFormulas(vars, m.work)
 	audit := buildProgram(fs, finish(fs, ps.audit, []int{0}, true))
 	decide := buildProgram(fs, finish(fs, ps.decide, ps.runs, false))
 	if audit == nil && decide == nil {
@@ -182,7 +184,7 @@ func (m *moduleBuilder) table(hook string, kind tableKind, data []uint32) int {
 // classifierOf gives the number of a variable's classifier.
 func (m *moduleBuilder) classifierOf(hook string, v *variable) int {
 	if v.classifier < 0 {
-		v.classifier = m.classifier(&ir.Classifier{Kind: v.class, Field: v.field.Name, Classes: v.known, Data: v.sets.data, Span: v.span}, hook)
+		v.classifier = m.classifier(&ir.Classifier{Kind: v.class, Field: v.field.Name, Classes: v.known, Data: v.part.data, Span: v.span}, hook)
 	}
 	return v.classifier
 }
