@@ -602,7 +602,8 @@ func (w *writer) intClasses(v *variable, to []way) (id int, classes []way, ok bo
 	for _, in := range data.Classes[1:] {
 		classes = append(classes, ways[in[0]])
 	}
-	return w.mod.intClassifier(w.hook, v, data), append(classes, impossible), true
+	id, ok = w.mod.intClassifier(w.hook, v, data)
+	return id, append(classes, impossible), ok
 }
 
 // onClass ends a block by going where a class leads: by comparisons if few, else
