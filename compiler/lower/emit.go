@@ -555,7 +555,7 @@ func (w *writer) dispatch(b int, x ir.Value, runs []run, sp source.Span) {
 // ways that the node leads, and gives the ways by class; ok is false if there
 // are so many ways that comparisons are no worse.
 func (w *writer) intClasses(v *variable, to []way) (id int, classes []way, ok bool) {
-	ints := v.sets.data.(*match.IntClasses)
+	ints := v.part.data.(*match.IntClasses)
 	count := map[way]int{}
 	leaves := true
 	for _, cell := range ints.Class {
@@ -602,7 +602,8 @@ func (w *writer) intClasses(v *variable, to []way) (id int, classes []way, ok bo
 	for _, in := range data.Classes[1:] {
 		classes = append(classes, ways[in[0]])
 	}
-	return w.mod.intClassifier(w.hook, v, data), append(classes, impossible), true
+	id, ok = w.mod.intClassifier(w.hook, v, data)
+	return id, append(classes, impossible), ok
 }
 
 // onClass ends a block by going where a class leads: by comparisons if few, else

@@ -233,7 +233,11 @@ func (fs *formulas) fromTree(t *tree, neg, may bool) formula {
 	case treeFalse:
 		return constFormula(neg)
 	case treeLeaf:
-		return fs.literal(literal{v: t.v.order, atom: t.atom, neg: neg, unres: may})
+		v := t.v
+		if v.parts != nil {
+			v = v.parts[v.sets.partOf[t.atom]]
+		}
+		return fs.literal(literal{v: v.order, atom: t.atom, neg: neg, unres: may})
 	case treeNot:
 		return fs.fromTree(t.kids[0], !neg, may)
 	}

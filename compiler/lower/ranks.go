@@ -25,7 +25,7 @@ const fall outcome = math.MinInt32
 // ranking is a run decided by ranks.
 type ranking struct {
 	base baseSet
-	// vars are the base variables that the tables need, at most two.
+	// vars are the base variables that the tables need.
 	vars []*variable
 	// outcomes are by rank; final is that of no entry.
 	outcomes []outcome
@@ -35,12 +35,12 @@ type ranking struct {
 	// least is the least rank in a table; none if there are no tables.
 	least uint32
 	// one has, per base variable, the least rank by its cell alone; nil if there is none.
-	one [2][]uint32
-	// unresolved has, per base variable, the least rank by its cell while the
-	// other variable is unresolved.
+	one [][]uint32
+	// What follows is about entries that test both of two base variables:
+	// unresolved has, for each, the least rank by its cell while the other is
+	// unresolved, and pairs the rest.
 	unresolved [2][]uint32
-	// pairs is about entries that test both variables.
-	pairs *pairTables
+	pairs      *pairTables
 }
 
 // pairTables gives the least rank by the known cells of two variables. Cells
@@ -77,7 +77,7 @@ func tryRun(fs *formulas, p *program, start, end int, pairs bool) (*stage, error
 	base := baseVars(fs, p.entries[start:end])
 	k.base = base
 	var explicit []item
-	var singles [2][]single
+	singles := make([][]single, len(base))
 	var mixed []both
 	for i := start; i < end; i++ {
 		e := p.entries[i]
@@ -153,53 +153,50 @@ func rankParts(fs *formulas, p *program, k *ranking, start, end int, explicit []
 	return parts[0]
 }
 
-// baseSet are the base variables; entries may be nil.
-type baseSet [2]*variable
+// baseSet are the base variables, in the order of variables. Entries that test
+// two of them are of use only if there are no more.
+type baseSet []*variable
 
 const (
 	onNone = -1
-	onBoth = 2
+	onBoth = -2
 )
 
 // of tells which of the base variables a formula tests, if it tests no others.
 func (b baseSet) of(fs *formulas, f formula) int {
 	n := fs.at(f)
-	in := func(v *variable, order int32) bool { return v != nil && v.order == order }
-	switch {
-	case in(b[0], n.lo) && in(b[0], n.hi):
-		return 0
-	case in(b[1], n.lo) && in(b[1], n.hi):
-		return 1
-	case in(b[0], n.lo) && in(b[1], n.hi):
-		return onBoth // they are neighbours in the order
+	if len(b) == 2 && n.lo == b[0].order && n.hi == b[1].order && n.hi == n.lo+1 {
+		return onBoth
 	}
-	return onNone
+	return slices.IndexFunc(b, func(v *variable) bool { return v.order == n.lo && v.order == n.hi })
 }
 
 // baseVars chooses the base variables: the paths, if any are tested; else the
 // classifier that most entries test alone.
 func baseVars(fs *formulas, entries []entry) baseSet {
-	var b baseSet
-	var paths []*variable
+	var paths baseSet
 	for _, v := range fs.vars {
 		if v.kind == classVar && v.class == ir.PathClass {
 			paths = append(paths, v)
 		}
 	}
-	if len(paths) > 0 && len(paths) <= 2 {
-		copy(b[:], paths)
-		return b
+	if len(paths) > 0 {
+		return paths
 	}
 	count := make([]int, len(fs.vars))
+	var best *variable
 	for _, e := range entries {
 		if n := fs.at(e.cond); n.lo == n.hi && n.lo != noVar && fs.vars[n.lo].kind == classVar {
 			count[n.lo]++
-			if b[0] == nil || count[n.lo] > count[b[0].order] {
-				b[0] = fs.vars[n.lo]
+			if best == nil || count[n.lo] > count[best.order] {
+				best = fs.vars[n.lo]
 			}
 		}
 	}
-	return b
+	if best == nil {
+		return nil
+	}
+	return baseSet{best}
 }
 
 // alternatives are the operands of a disjunction, or the formula itself.
@@ -211,9 +208,10 @@ func (fs *formulas) alternatives(f formula) []formula {
 }
 
 // fill computes the tables. It returns errPairs if those of pairs are too large.
-func (k *ranking) fill(fs *formulas, base baseSet, singles [2][]single, mixed []both) error {
+func (k *ranking) fill(fs *formulas, base baseSet, singles [][]single, mixed []both) error {
 	k.least = k.none
-	used := [2]bool{}
+	k.one = make([][]uint32, len(base))
+	used := make([]bool, len(base))
 	for i, list := range singles {
 		if len(list) > 0 {
 			k.one[i] = k.column(fs, base[i], list)
@@ -225,7 +223,7 @@ func (k *ranking) fill(fs *formulas, base baseSet, singles [2][]single, mixed []
 		for i, v := range base {
 			if list := unresolvedSingles(fs, base[1-i], mixed); len(list) > 0 {
 				k.unresolved[i] = k.column(fs, v, list)
-				used = [2]bool{true, true}
+				used = []bool{true, true}
 			}
 		}
 		var err error
@@ -233,7 +231,7 @@ func (k *ranking) fill(fs *formulas, base baseSet, singles [2][]single, mixed []
 			return err
 		}
 		if k.pairs != nil {
-			used = [2]bool{true, true}
+			used = []bool{true, true}
 		}
 		if used[0] && used[1] {
 			k.least = min(k.least, mixed[0].rank)
