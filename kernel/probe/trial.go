@@ -14,6 +14,10 @@ import (
 	"github.com/snappy-policy/snappy/kernel/abi"
 )
 
+// enotsupp is the kernel's own ENOTSUPP (include/linux/errno.h), which some
+// architectures let out to user space.
+const enotsupp = unix.Errno(524)
+
 const needsRoot = "run as root (see privileges)"
 
 // trials loads tiny maps and programs and takes them out again.
@@ -157,6 +161,12 @@ func (r *Report) attach() {
 	case errors.Is(err, unix.E2BIG):
 		f.Status, f.What = Missing, "38 programs, the most that a hook takes, are attached to file_open"
 		f.Fix = "stop other users of BPF LSM (bpftool link)"
+	case errors.Is(err, enotsupp):
+		f.Status, f.What = Missing, "the kernel cannot attach programs to functions on this architecture (ENOTSUPP)"
+		f.Fix = "boot a kernel with BPF trampolines: CONFIG_BPF_JIT=y, CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y, on arm64 Linux 6.0 or later"
+	case errors.Is(err, unix.EPERM):
+		f.Status, f.What = Missing, "the kernel refuses to attach LSM programs with EPERM although it loads them"
+		f.Fix = "something else than capabilities forbids it: kernel lockdown, a seccomp filter or a sandbox around this process; run on a host without"
 	case err != nil:
 		f.Status, f.What = Missing, err.Error()
 	}
