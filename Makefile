@@ -70,11 +70,12 @@ test-vm: ## the tests of the rig itself, and the kernel tests in each kernel
 	$(GO) run ./tools/vmtest -kernel $(KERNELS) -no-skips -json $(RESULTS)/vm.json ./... || code=1; \
 	exit $$code
 
-fuzz-short: ## every fuzz target for a few seconds
+fuzz-short: ## every fuzz target for a while
 	@.ci/fuzz $(or $(FUZZTIME),5s)
 
-bench: ## the benchmarks of the host
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: build ## what compiling costs here, and what opening a file costs in a 6.12 kernel (instructions)
+	bin/bench compile
+	bin/vmrun -kernel 6.12 -icount -timeout 900s -file bin/bench=/bin/bench -- /bin/bench open
 
 demo: deps build ## show a policy at work: on this kernel if it can and you are root, else in a virtual machine
 	@mkdir -p bin; CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/webd ./examples/webserver

@@ -27,9 +27,12 @@ type program struct {
 
 	at     []place // of each value
 	blocks []emit.Label
-	memo   map[int]int // classifier → stack slot of its class, if several blocks ask for it
-	tail   emit.Label
-	broken emit.Label
+	height []int // of each block, see heights
+	// reached tells which blocks the code so far leads to; verifiers refuse others.
+	reached []bool
+	memo    map[int]int // classifier → stack slot of its class, if several blocks ask for it
+	tail    emit.Label
+	broken  emit.Label
 	// sharedTail and brokenUsed tell whether anything jumps there.
 	sharedTail, brokenUsed bool
 }
@@ -38,6 +41,9 @@ func (p *program) generate() error {
 	if err := p.allocate(); err != nil {
 		return err
 	}
+	p.height = heights(p.f)
+	p.reached = make([]bool, len(p.f.Blocks))
+	p.reached[0] = true
 	for range p.f.Blocks {
 		p.blocks = append(p.blocks, p.NewLabel())
 	}
@@ -48,6 +54,9 @@ func (p *program) generate() error {
 		p.StoreImm(emit.DW, emit.FP, p.memo[id], -1)
 	}
 	for i, b := range p.f.Blocks {
+		if !p.reached[i] {
+			continue
+		}
 		p.Bind(p.blocks[i])
 		for j := range b.Instrs {
 			if err := p.instr(&b.Instrs[j]); err != nil {
