@@ -129,8 +129,8 @@ func TestArithmeticAndComparisons(t *testing.T) {
 			second = fmt.Sprint(wide[i%len(wide)])
 		}
 		text := leaves + "\nfunc socket_create values 3 {\nb0:\n\tv0 = field family\n\tv1 = field type\n\t" + body +
-			fmt.Sprintf("\n\tif v2 %s %s then b1 else b2\nb1:\n\tdecide %d\nb2:\n\tdecide 4\n}\n", compares[i%len(compares)], second, i%3)
-		text = strings.ReplaceAll(text, "decide 3", "decide 0")
+			fmt.Sprintf("\n\tif v2 %s %s then b1 else b2\nb1:\n\tdecide leaf %d\nb2:\n\tdecide leaf 4\n}\n", compares[i%len(compares)], second, i%3)
+		text = strings.ReplaceAll(text, "decide leaf 3", "decide leaf 0")
 		m := parse(t, text)
 		f := mustGenerate(t, m)
 		events(t, 60, uint64(i), func(ev *event) { same(t, m, f, ev) })
@@ -160,14 +160,14 @@ b3:
 	v5 = const 4294967296
 	if v2 < v5 then b4 else b5
 b4:
-	decide 2
+	decide leaf 2
 b5:
 	v6 = class 0
 	if v6 & 2 then b6 else b7
 b6:
-	decide 0
+	decide leaf 0
 b7:
-	decide 1
+	decide leaf 1
 }
 `)
 	m.Classifiers[0].Data = someInts(t)
@@ -499,13 +499,13 @@ func TestWideSwitch(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		leaves + "func nowhere values 0 {\nb0:\n\tdecide 0\n}\n":                                                                               "no hook",
-		leaves + "func socket_create values 1 {\nb0:\n\tv0 = field nothing\n\tif v0 == 1 then b1 else b1\nb1:\n\tdecide 0\n}\n":                "no field",
-		leaves + "func socket_create values 0 {\nb0:\n\tdecide 9\n}\n":                                                                         "leaf 9",
-		leaves + "leaf 5 deny rule 1 op no.such errno 1\nfunc socket_create values 0 {\nb0:\n\tdecide 0\n}\n":                                  "no operation",
-		leaves + "leaf 5 deny rule 1 op exec\nfunc socket_create values 0 {\nb0:\n\tdecide 0\n}\n":                                             "without an errno",
-		leaves + "func file_open values 1 {\nb0:\n\tv0 = field path\n\tif v0 == 1 then b1 else b1\nb1:\n\tdecide 0\n}\n":                       "no integer",
-		leaves + "func socket_create values 2 {\nb0:\n\tv0 = field type\n\tv1 = div v0, 0\n\tif v1 == 1 then b1 else b1\nb1:\n\tdecide 0\n}\n": "division",
+		leaves + "func nowhere values 0 {\nb0:\n\tdecide leaf 0\n}\n":                                                                               "no hook",
+		leaves + "func socket_create values 1 {\nb0:\n\tv0 = field nothing\n\tif v0 == 1 then b1 else b1\nb1:\n\tdecide leaf 0\n}\n":                "no field",
+		leaves + "func socket_create values 0 {\nb0:\n\tdecide leaf 9\n}\n":                                                                         "leaf 9",
+		leaves + "leaf 5 deny rule 1 op no.such errno 1\nfunc socket_create values 0 {\nb0:\n\tdecide leaf 0\n}\n":                                  "no operation",
+		leaves + "leaf 5 deny rule 1 op exec\nfunc socket_create values 0 {\nb0:\n\tdecide leaf 0\n}\n":                                             "without an errno",
+		leaves + "func file_open values 1 {\nb0:\n\tv0 = field path\n\tif v0 == 1 then b1 else b1\nb1:\n\tdecide leaf 0\n}\n":                       "no integer",
+		leaves + "func socket_create values 2 {\nb0:\n\tv0 = field type\n\tv1 = div v0, 0\n\tif v1 == 1 then b1 else b1\nb1:\n\tdecide leaf 0\n}\n": "division",
 	} {
 		_, err := generate(parse(t, text))
 		require.ErrorContains(t, err, want)

@@ -79,10 +79,11 @@ func (p *program) instr(in *ir.Instr) error {
 		p.Const(r, in.Imm)
 		p.define(in.Def, r)
 	case ir.Field:
-		if err := p.field(in.Name); err != nil {
+		r, err := p.field(in.Name, p.target(in.Def))
+		if err != nil {
 			return err
 		}
-		p.define(in.Def, emit.R0)
+		p.define(in.Def, r)
 	case ir.Class:
 		if err := p.class(in.ID); err != nil {
 			return err
@@ -228,27 +229,27 @@ func (p *program) class(id int) error {
 	return nil
 }
 
-// field loads a scalar field into R0.
-func (p *program) field(name string) error {
+// field loads a scalar field, into r if it can, and tells into what.
+func (p *program) field(name string, r emit.Reg) (emit.Reg, error) {
 	f := p.fields[name]
 	if f == nil {
-		return fmt.Errorf("hook %s has no field %q", p.h.Name, name)
+		return 0, fmt.Errorf("hook %s has no field %q", p.h.Name, name)
 	}
-	switch r := f.Read.(type) {
+	switch read := f.Read.(type) {
 	case hook.Scalar:
-		rt.LoadScalar(p.Builder, emit.R0, emit.R6, r)
-		return nil
+		rt.LoadScalar(p.Builder, r, emit.R6, read)
+		return r, nil
 	case hook.Computed:
-		fs, err := rt.Computed(p.h, r.Name)
+		fs, err := rt.Computed(p.h, read.Name)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		p.add(fs...)
 		p.Move(emit.R1, emit.R6)
-		p.CallFunc(rt.ComputedFunc(p.h, r.Name))
-		return nil
+		p.CallFunc(rt.ComputedFunc(p.h, read.Name))
+		return emit.R0, nil
 	}
-	return fmt.Errorf("field %q is no integer", name)
+	return 0, fmt.Errorf("field %q is no integer", name)
 }
 
 // callReport reports leaf R2. R6 to R9 survive.
