@@ -218,7 +218,7 @@ func (t *tokens) operand() (Value, int64) {
 }
 
 // maxTableText bounds the entries of a table in text, so that a repeat count cannot ask for all memory.
-const maxTableText = 1 << 24
+const maxTableText = 1 << 20
 
 func (t *tokens) table() *Table {
 	tab := &Table{Name: t.quoted()}
@@ -300,7 +300,11 @@ func (t *tokens) term() Term {
 		t.want("}")
 	case "decide":
 		term.Kind = Decide
-		term.X, term.Imm = t.operand()
+		if t.accept("leaf ") {
+			term.Imm = t.int()
+		} else {
+			term.X = t.value()
+		}
 	default:
 		t.fail("unknown terminator %q", w)
 	}

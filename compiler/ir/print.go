@@ -155,7 +155,10 @@ func (t Term) String() string {
 		fmt.Fprintf(&b, "else: b%d}", t.To[len(t.To)-1])
 		return b.String()
 	case Decide:
-		return "decide " + operand(t.X, t.Imm)
+		if t.X < 0 {
+			return fmt.Sprintf("decide leaf %d", t.Imm)
+		}
+		return fmt.Sprintf("decide v%d", t.X)
 	}
 	return fmt.Sprintf("invalid terminator %d", t.Kind)
 }

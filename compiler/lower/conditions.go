@@ -22,8 +22,9 @@ type conditions struct {
 	byKey                 map[string]*variable
 	paths, strings, addrs *atomSets
 	ranges                map[string]*atomSets // by field, of the IntClass variables
-	// fails holds fields that were complained about already.
+	// failed tells that something was complained about.
 	failed bool
+	using  atomUse // by the present rule
 }
 
 func newConditions(h *target.Hook, diags *diag.List) *conditions {
@@ -56,6 +57,7 @@ func (n names) of(name string) string {
 
 // rule gives the condition of a rule for one use of an operation in one instance.
 func (c *conditions) rule(r *check.Rule, use check.OpUse, inst target.Instance) *tree {
+	c.using = atomUse{r.ID, c.likeness(r)}
 	if !use.Each || len(use.Op.Paths) == 0 {
 		return c.tree(r.Cond, names{"path", inst.Swap})
 	}
@@ -70,6 +72,39 @@ func (c *conditions) rule(r *check.Rule, use check.OpUse, inst target.Instance) 
 		return t.kids[0]
 	}
 	return t
+}
+
+// likeness names the rules that a path atom of this rule may hide atoms of, if
+// it holds: of rules that ask for nothing but one path, for the same instances,
+// the first that holds decides, and whether later ones hold does not matter. It
+// is "" if that is not so. A rule over both paths that needs both is no such rule.
+func (c *conditions) likeness(r *check.Rule) string {
+	cond, ok := r.Cond.(*check.PathIn)
+	if !ok {
+		return ""
+	}
+	verb := r.Verb
+	if verb == ast.Kill {
+		verb = ast.Deny // kills come first, in the order of atoms too
+	}
+	like := fmt.Sprint(verb, " ", cond.Field.Name)
+	for _, use := range r.Ops {
+		if slices.ContainsFunc(c.hook.Instances, func(in target.Instance) bool { return in.Op == use.Op }) {
+			if verb == ast.Allow && use.Each && len(use.Op.Paths) > 1 {
+				return ""
+			}
+			like += fmt.Sprint(" ", use.Op.Name, use.Each)
+		}
+	}
+	return like
+}
+
+// use notes that the present rule asks for an atom. If several do, none can be hidden.
+func (c *conditions) use(atom int32) {
+	if old, ok := c.paths.uses[atom]; ok && old != c.using {
+		c.using.like = ""
+	}
+	c.paths.uses[atom] = c.using
 }
 
 // guard gives the condition under which a guard holds.
@@ -134,7 +169,9 @@ func (c *conditions) tree(cond check.Cond, n names) *tree {
 		return c.compare(cond)
 	case *check.PathIn:
 		v := c.classVar(ir.PathClass, n.of(cond.Field.Name), c.paths, cond.Sp)
-		return c.leaf(v, c.paths.addPatterns(cond.Patterns, cond.Sp))
+		atom := c.paths.addPatterns(cond.Patterns, cond.Sp)
+		c.use(atom)
+		return c.leaf(v, atom)
 	case *check.StringIn:
 		v := c.classVar(ir.StringClass, cond.Field.Name, c.strings, cond.Sp)
 		return c.leaf(v, c.strings.addPatterns(cond.Patterns, cond.Sp))

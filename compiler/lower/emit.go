@@ -165,6 +165,8 @@ func (e *emitter) finishBlock(s *stage, o outcome, r *region) int {
 // outcomeBlock gives the block of an outcome of the program.
 func (e *emitter) outcomeBlock(s *stage, o outcome, r *region) int {
 	switch {
+	case s.kids != nil:
+		return e.stage(s.kids[o-kidOutcome(0)], 0, r)
 	case !o.isLeaf() && int(o.pos()) < len(s.prog.entries):
 		return e.stage(s, o.pos(), r)
 	case !o.isLeaf():
@@ -553,7 +555,7 @@ func (w *writer) dispatch(b int, x ir.Value, runs []run, sp source.Span) {
 // ways that the node leads, and gives the ways by class; ok is false if there
 // are so many ways that comparisons are no worse.
 func (w *writer) intClasses(v *variable, to []way) (id int, classes []way, ok bool) {
-	ints := v.sets.data.(*match.IntClasses)
+	ints := v.part.data.(*match.IntClasses)
 	count := map[way]int{}
 	leaves := true
 	for _, cell := range ints.Class {
@@ -600,7 +602,8 @@ func (w *writer) intClasses(v *variable, to []way) (id int, classes []way, ok bo
 	for _, in := range data.Classes[1:] {
 		classes = append(classes, ways[in[0]])
 	}
-	return w.mod.intClassifier(w.hook, v, data), append(classes, impossible), true
+	id, ok = w.mod.intClassifier(w.hook, v, data)
+	return id, append(classes, impossible), ok
 }
 
 // onClass ends a block by going where a class leads: by comparisons if few, else
@@ -610,7 +613,8 @@ func (w *writer) onClass(b int, class ir.Value, to []way, sp source.Span) {
 	for i, t := range to {
 		runs = addRun(runs, int64(i), t)
 	}
-	if len(runs) <= maxCases/2 {
+	if len(runs) <= maxCases/2 || w.mod.bytes+4*len(to) > MaxTableBytes/2 {
+		// Comparisons too if tables are scarce; the other half is for those of ranks.
 		w.dispatch(b, class, runs, sp)
 		return
 	}

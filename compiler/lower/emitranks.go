@@ -15,11 +15,9 @@ func (e *emitter) ranked(b int, k *ranking, r *region) *region {
 			return r
 		}
 	}
-	var class [2]ir.Value
+	class := make([]ir.Value, len(k.base))
 	for i, v := range k.base {
-		if v != nil {
-			class[i] = r.classes[v.order]
-		}
+		class[i] = r.classes[v.order] // if it is needed
 	}
 	x := ir.Value(-1)
 	add := func(y ir.Value) {

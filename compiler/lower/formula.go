@@ -233,7 +233,11 @@ func (fs *formulas) fromTree(t *tree, neg, may bool) formula {
 	case treeFalse:
 		return constFormula(neg)
 	case treeLeaf:
-		return fs.literal(literal{v: t.v.order, atom: t.atom, neg: neg, unres: may})
+		v := t.v
+		if v.parts != nil {
+			v = v.parts[v.sets.partOf[t.atom]]
+		}
+		return fs.literal(literal{v: v.order, atom: t.atom, neg: neg, unres: may})
 	case treeNot:
 		return fs.fromTree(t.kids[0], !neg, may)
 	}
@@ -307,6 +311,22 @@ func (fs *formulas) collect(f formula, v int32, add func(int32)) {
 	fs.steps++
 	for _, k := range n.kids {
 		fs.collect(k, v, add)
+	}
+}
+
+// eachVar calls visit for every variable of a formula, perhaps more than once;
+// a series of calls after one begin visits each formula once.
+func (fs *formulas) eachVar(f formula, visit func(int32)) {
+	n := fs.at(f)
+	switch {
+	case n.op == constOp || n.op != litOp && fs.stamp[f] == fs.now:
+	case n.op == litOp:
+		visit(n.lit.v)
+	default:
+		fs.stamp[f] = fs.now
+		for _, k := range n.kids {
+			fs.eachVar(k, visit)
+		}
 	}
 }
 

@@ -43,7 +43,7 @@ func Lower(p *check.Policy) (*ir.Module, diag.List) {
 }
 
 func lowerTo(p *check.Policy, t *target.Target, w work) (*ir.Module, diag.List) {
-	m := &moduleBuilder{work: w, cache: classCache{}, mod: &ir.Module{Policy: p.Name}, leaves: newLeafTable(), tables: map[string]int{}}
+	m := &moduleBuilder{work: w, cache: classCache{}, ints: map[string]int{}, intData: map[string]*match.IntClasses{}, mod: &ir.Module{Policy: p.Name}, leaves: newLeafTable(), tables: map[string]int{}}
 	for _, h := range t.Hooks {
 		m.function(p, h)
 	}
@@ -66,6 +66,10 @@ type moduleBuilder struct {
 	// bytes is what the tables of the present hook take; over is set when that is too much.
 	bytes int
 	over  bool
+	// ints are the classifiers made for single nodes, intCount how many the present hook has.
+	ints     map[string]int
+	intData  map[string]*match.IntClasses
+	intCount int
 }
 
 func (m *moduleBuilder) function(p *check.Policy, h *target.Hook) {
@@ -74,31 +78,22 @@ func (m *moduleBuilder) function(p *check.Policy, h *target.Hook) {
 	if conds.failed || len(ps.decide) == 0 && len(ps.audit) == 0 {
 		return
 	}
-	orderVars(conds.vars)
-	for _, v := range conds.vars {
-		if err := v.finish(m.cache); err != nil {
-			m.diags = append(m.diags, limitDiagnostic(h, v, err))
-			return
-		}
-	}
-	fs := newFormulas(conds.vars, m.work)
-	audit, err := buildProgram(fs, finish(fs, ps.audit, []int{0}, true))
-	var decide *stage
-	if err == nil {
-		decide, err = buildProgram(fs, finish(fs, ps.decide, ps.runs, false))
-	}
+	vars, failed, err := splitVars(conds.vars, m.cache)
 	if err != nil {
-		var limit *limitError
-		if !errors.As(err, &limit) {
-			panic(err)
-		}
-		m.tooLarge(h, limit.span)
+		m.diags = append(m.diags, limitDiagnostic(h, failed, err))
 		return
 	}
+	orderVars(vars)
+	for _, v := range vars {
+		v.finish()
+	}
+	fs := newFormulas(vars, m.work)
+	audit := buildProgram(fs, finish(fs, ps.audit, []int{0}, true))
+	decide := buildProgram(fs, finish(fs, ps.decide, ps.runs, false))
 	if audit == nil && decide == nil {
 		return
 	}
-	m.bytes, m.over = 0, false
+	m.bytes, m.over, m.intCount = 0, false, 0
 	f := emitFunc(m, hookInfo{h.Name, h.Skip}, fs, audit, decide)
 	if m.over {
 		m.tooLarge(h, firstRule(p, h))
@@ -114,15 +109,15 @@ func (m *moduleBuilder) tooLarge(h *target.Hook, sp source.Span) {
 }
 
 // buildProgram builds the stages of a program; nil if it always ends in leaf 0.
-func buildProgram(fs *formulas, p *program) (*stage, error) {
+func buildProgram(fs *formulas, p *program) *stage {
 	if len(p.entries) == 0 {
-		return nil, nil
+		return nil
 	}
-	s, err := buildStages(fs, p)
-	if err == nil && s.ranks == nil && s.nodes[s.root].v < 0 && s.nodes[s.root].out == 0 {
-		return nil, nil
+	s := buildStages(fs, p, 0)
+	if s.ranks == nil && s.kids == nil && s.nodes[s.root].v < 0 && s.nodes[s.root].out == 0 {
+		return nil
 	}
-	return s, err
+	return s
 }
 
 // firstRule is the span of the first rule over one of the hook's operations.
@@ -193,18 +188,32 @@ func (m *moduleBuilder) table(hook string, kind tableKind, data []uint32) int {
 // classifierOf gives the number of a variable's classifier.
 func (m *moduleBuilder) classifierOf(hook string, v *variable) int {
 	if v.classifier < 0 {
-		v.classifier = m.classifier(&ir.Classifier{Kind: v.class, Field: v.field.Name, Classes: v.known, Data: v.sets.data, Span: v.span}, hook)
+		v.classifier = m.classifier(&ir.Classifier{Kind: v.class, Field: v.field.Name, Classes: v.known, Data: v.part.data, Span: v.span}, hook)
 	}
 	return v.classifier
 }
 
-func (m *moduleBuilder) intClassifier(hook string, v *variable, data *match.IntClasses) int {
-	for i, c := range m.mod.Classifiers {
-		if old, ok := c.Data.(*match.IntClasses); ok && c.Field == v.x.field.Name && c.Name == classifierName(hook, i) && string(old.Table) == string(data.Table) {
-			return i
-		}
+// maxIntClassifiers bounds those made for single nodes of one hook: a program
+// can use only so many maps.
+const maxIntClassifiers = 8
+
+// intClassifier numbers a classifier made for a node; ok is false if there are too many.
+func (m *moduleBuilder) intClassifier(hook string, v *variable, data *match.IntClasses) (id int, ok bool) {
+	shared := string(data.Table)
+	if old := m.intData[shared]; old != nil {
+		data = old // so that it is one table
 	}
-	return m.classifier(&ir.Classifier{Kind: ir.IntClass, Field: v.x.field.Name, Classes: len(data.Classes), Data: data, Span: v.span}, hook)
+	key := hook + " " + v.key + " " + shared
+	if id, ok := m.ints[key]; ok {
+		return id, true
+	}
+	if m.intCount == maxIntClassifiers {
+		return 0, false
+	}
+	m.intCount++
+	m.intData[shared] = data
+	m.ints[key] = m.classifier(&ir.Classifier{Kind: ir.IntClass, Field: v.x.field.Name, Classes: len(data.Classes), Data: data, Span: v.span}, hook)
+	return m.ints[key], true
 }
 
 func (m *moduleBuilder) classifier(c *ir.Classifier, hook string) int {

@@ -3,8 +3,6 @@ package lower
 import (
 	"encoding/binary"
 	"slices"
-
-	"github.com/snappy-policy/snappy/lang/source"
 )
 
 // both is a part of an entry that tests both base variables: it holds if one
@@ -13,7 +11,6 @@ type both struct {
 	rank  uint32
 	f     formula
 	rects []rectangle
-	span  source.Span
 }
 
 // rectangle holds if both formulas do, the one over the first variable and the
@@ -22,10 +19,6 @@ type rectangle [2]formula
 
 // maxRectangles bounds the rectangles of one formula; one with more is decided by a DAG.
 const maxRectangles = 8
-
-func newBoth(rank uint32, f formula, rects []rectangle, span source.Span) both {
-	return both{rank, f, rects, span}
-}
 
 // rectangles gives a formula over two variables, of which first is one, as a
 // union of rectangles; ok is false if that takes too many.
@@ -66,13 +59,14 @@ func (fs *formulas) rectangles(f formula, first int32) (rects []rectangle, ok bo
 type area struct {
 	rank  uint32
 	cells [2][]int32 // known, ascending
-	span  source.Span
 }
 
 // Limits of the work on pairs.
 const (
 	maxAreaCells = 1 << 23 // cells of all areas together
 	maxChecks    = 1 << 24 // comparisons of areas
+
+	maxMatrixBytes = MaxTableBytes / 4
 )
 
 // pairUp computes the least rank by pairs of known cells. Areas that share no
@@ -120,7 +114,7 @@ func areasOf(fs *formulas, base baseSet, list []both) ([]area, error) {
 	var out []area
 	for _, b := range list {
 		for _, r := range b.rects {
-			a := area{rank: b.rank, span: b.span}
+			a := area{rank: b.rank}
 			for i, f := range r {
 				cells, ok := memo[f]
 				if !ok || f == isTrue {
@@ -131,7 +125,7 @@ func areasOf(fs *formulas, base baseSet, list []both) ([]area, error) {
 				total += len(cells)
 			}
 			if total > maxAreaCells {
-				return nil, &limitError{b.span}
+				return nil, errPairs
 			}
 			if len(a.cells[0]) > 0 && len(a.cells[1]) > 0 {
 				out = append(out, a)
@@ -290,8 +284,8 @@ func (t *pairTables) fillGroup(base baseSet, areas []area, members []int32, grou
 		}
 	}
 	start, width := uint32(len(t.matrix)), uint32(len(kinds[1]))
-	if (uint64(start)+uint64(len(kinds[0]))*uint64(width))*4 > MaxTableBytes {
-		return &limitError{areas[members[len(members)-1]].span}
+	if (uint64(start)+uint64(len(kinds[0]))*uint64(width))*4 > maxMatrixBytes {
+		return errPairs
 	}
 	for c, k := range kindOf[0] {
 		t.place[0][c] = start + k*width

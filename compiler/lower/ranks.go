@@ -1,12 +1,13 @@
 package lower
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"math/bits"
 	"slices"
 
 	"github.com/snappy-policy/snappy/compiler/ir"
-	"github.com/snappy-policy/snappy/lang/source"
 )
 
 // Where one DAG for a whole program would be too large, each run of it (the
@@ -24,7 +25,7 @@ const fall outcome = math.MinInt32
 // ranking is a run decided by ranks.
 type ranking struct {
 	base baseSet
-	// vars are the base variables that the tables need, at most two.
+	// vars are the base variables that the tables need.
 	vars []*variable
 	// outcomes are by rank; final is that of no entry.
 	outcomes []outcome
@@ -34,12 +35,12 @@ type ranking struct {
 	// least is the least rank in a table; none if there are no tables.
 	least uint32
 	// one has, per base variable, the least rank by its cell alone; nil if there is none.
-	one [2][]uint32
-	// unresolved has, per base variable, the least rank by its cell while the
-	// other variable is unresolved.
+	one [][]uint32
+	// What follows is about entries that test both of two base variables:
+	// unresolved has, for each, the least rank by its cell while the other is
+	// unresolved, and pairs the rest.
 	unresolved [2][]uint32
-	// pairs is about entries that test both variables.
-	pairs *pairTables
+	pairs      *pairTables
 }
 
 // pairTables gives the least rank by the known cells of two variables. Cells
@@ -49,10 +50,8 @@ type pairTables struct {
 	matrix       []uint32
 }
 
-// limitError says which rule is to blame for tables that are too large.
-type limitError struct{ span source.Span }
-
-func (e *limitError) Error() string { return "decision tables are too large" }
+// errPairs says that tables of pairs are too large.
+var errPairs = errors.New("tables of pairs are too large")
 
 // single is a part of an entry that tests one base variable.
 type single struct {
@@ -60,14 +59,26 @@ type single struct {
 	f    formula
 }
 
-// rankRun decides entries start … end-1, which jump nowhere but to end.
-func rankRun(fs *formulas, p *program, start, end int) (*stage, error) {
+// rankRun decides entries start … end-1, which jump nowhere but to end. If tables
+// of pairs would be too large, entries over two variables are explicit.
+func rankRun(fs *formulas, p *program, start, end int) *stage {
+	s, err := tryRun(fs, p, start, end, true)
+	if err != nil {
+		s, err = tryRun(fs, p, start, end, false)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("lower: %v without pairs", err))
+	}
+	return s
+}
+
+func tryRun(fs *formulas, p *program, start, end int, pairs bool) (*stage, error) {
 	k := &ranking{final: leaveProgram(p, jumpTo(end))}
 	base := baseVars(fs, p.entries[start:end])
 	k.base = base
 	var explicit []item
-	var singles [2][]single
-	var both []both
+	singles := make([][]single, len(base))
+	var mixed []both
 	for i := start; i < end; i++ {
 		e := p.entries[i]
 		out := leaveProgram(p, e.out)
@@ -87,8 +98,8 @@ func rankRun(fs *formulas, p *program, start, end int) (*stage, error) {
 			at := base.of(fs, f)
 			switch {
 			case at == onBoth:
-				if rects, ok := fs.rectangles(f, base[0].order); ok {
-					both = append(both, newBoth(rank, f, rects, e.span))
+				if rects, ok := fs.rectangles(f, base[0].order); ok && pairs {
+					mixed = append(mixed, both{rank, f, rects})
 					continue
 				}
 				rest = fs.join(orOp, []formula{rest, f})
@@ -103,7 +114,7 @@ func rankRun(fs *formulas, p *program, start, end int) (*stage, error) {
 		}
 	}
 	k.none = 1<<bits.Len(uint(len(k.outcomes))) - 1
-	if err := k.fill(fs, base, singles, both); err != nil {
+	if err := k.fill(fs, base, singles, mixed); err != nil {
 		return nil, err
 	}
 	return rankParts(fs, p, k, start, end, explicit), nil
@@ -142,53 +153,50 @@ func rankParts(fs *formulas, p *program, k *ranking, start, end int, explicit []
 	return parts[0]
 }
 
-// baseSet are the base variables; entries may be nil.
-type baseSet [2]*variable
+// baseSet are the base variables, in the order of variables. Entries that test
+// two of them are of use only if there are no more.
+type baseSet []*variable
 
 const (
 	onNone = -1
-	onBoth = 2
+	onBoth = -2
 )
 
 // of tells which of the base variables a formula tests, if it tests no others.
 func (b baseSet) of(fs *formulas, f formula) int {
 	n := fs.at(f)
-	in := func(v *variable, order int32) bool { return v != nil && v.order == order }
-	switch {
-	case in(b[0], n.lo) && in(b[0], n.hi):
-		return 0
-	case in(b[1], n.lo) && in(b[1], n.hi):
-		return 1
-	case in(b[0], n.lo) && in(b[1], n.hi):
-		return onBoth // they are neighbours in the order
+	if len(b) == 2 && n.lo == b[0].order && n.hi == b[1].order && n.hi == n.lo+1 {
+		return onBoth
 	}
-	return onNone
+	return slices.IndexFunc(b, func(v *variable) bool { return v.order == n.lo && v.order == n.hi })
 }
 
 // baseVars chooses the base variables: the paths, if any are tested; else the
 // classifier that most entries test alone.
 func baseVars(fs *formulas, entries []entry) baseSet {
-	var b baseSet
-	var paths []*variable
+	var paths baseSet
 	for _, v := range fs.vars {
 		if v.kind == classVar && v.class == ir.PathClass {
 			paths = append(paths, v)
 		}
 	}
-	if len(paths) > 0 && len(paths) <= 2 {
-		copy(b[:], paths)
-		return b
+	if len(paths) > 0 {
+		return paths
 	}
 	count := make([]int, len(fs.vars))
+	var best *variable
 	for _, e := range entries {
 		if n := fs.at(e.cond); n.lo == n.hi && n.lo != noVar && fs.vars[n.lo].kind == classVar {
 			count[n.lo]++
-			if b[0] == nil || count[n.lo] > count[b[0].order] {
-				b[0] = fs.vars[n.lo]
+			if best == nil || count[n.lo] > count[best.order] {
+				best = fs.vars[n.lo]
 			}
 		}
 	}
-	return b
+	if best == nil {
+		return nil
+	}
+	return baseSet{best}
 }
 
 // alternatives are the operands of a disjunction, or the formula itself.
@@ -199,31 +207,35 @@ func (fs *formulas) alternatives(f formula) []formula {
 	return []formula{f}
 }
 
-// fill computes the tables.
-func (k *ranking) fill(fs *formulas, base baseSet, singles [2][]single, both []both) error {
+// fill computes the tables. It returns errPairs if those of pairs are too large.
+func (k *ranking) fill(fs *formulas, base baseSet, singles [][]single, mixed []both) error {
 	k.least = k.none
-	seen := func(rank uint32) { k.least = min(k.least, rank) }
-	used := [2]bool{}
+	k.one = make([][]uint32, len(base))
+	used := make([]bool, len(base))
 	for i, list := range singles {
 		if len(list) > 0 {
 			k.one[i] = k.column(fs, base[i], list)
 			used[i] = true
-			seen(list[0].rank)
+			k.least = min(k.least, list[0].rank)
 		}
 	}
-	if len(both) > 0 {
-		used = [2]bool{true, true}
-		seen(both[0].rank)
+	if len(mixed) > 0 {
 		for i, v := range base {
-			if list := unresolvedSingles(fs, base[1-i], both); len(list) > 0 {
+			if list := unresolvedSingles(fs, base[1-i], mixed); len(list) > 0 {
 				k.unresolved[i] = k.column(fs, v, list)
+				used = []bool{true, true}
 			}
 		}
-		pairs, err := pairUp(fs, base, both, k.none)
-		if err != nil {
+		var err error
+		if k.pairs, err = pairUp(fs, base, mixed, k.none); err != nil {
 			return err
 		}
-		k.pairs = pairs
+		if k.pairs != nil {
+			used = []bool{true, true}
+		}
+		if used[0] && used[1] {
+			k.least = min(k.least, mixed[0].rank)
+		}
 	}
 	for i, v := range base {
 		if used[i] {
@@ -235,14 +247,14 @@ func (k *ranking) fill(fs *formulas, base baseSet, singles [2][]single, both []b
 
 // unresolvedSingles gives what remains of entries over both variables while
 // one of them is unresolved.
-func unresolvedSingles(fs *formulas, v *variable, both []both) []single {
+func unresolvedSingles(fs *formulas, v *variable, mixed []both) []single {
 	if !v.unresolvable {
 		return nil
 	}
 	w := &world{v: v.order, unresolved: true}
 	fs.begin()
 	var out []single
-	for _, b := range both {
+	for _, b := range mixed {
 		if f := fs.restrict(b.f, w); f != isFalse {
 			out = append(out, single{b.rank, f})
 		}

@@ -2,6 +2,7 @@ package lower
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"runtime"
 	"testing"
@@ -56,7 +57,10 @@ func intIs(f *types.Field, n int64) check.Cond {
 	return &check.IntIn{X: &check.IntField{Field: f}, Ranges: []check.Range{{Lo: n, Hi: n}}}
 }
 
+// TestScale holds that large policies compile in bounded time and memory, to
+// bounded code and tables, and mean what they say.
 func TestScale(t *testing.T) {
+	tgt := testTarget(t)
 	s := types.Language()
 	path := s.Operation("file.rename").Field("path")
 	to := s.Operation("file.rename").Field("to")
@@ -78,43 +82,45 @@ func TestScale(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		policy *check.Policy
+		// Limits of what comes out.
+		instructions, tables int
 	}{
 		{"10000 paths, open", policyOf(s, nil, many(n, func(i int) ruleOf {
 			return ruleOf{ast.Deny, []string{"file.open"}, false, pathIs(path, kind(i), name(i))}
-		})...)},
+		})...), 16, 64},
 		{"10000 paths, allow list", policyOf(s, []string{"file.open", "file.write"}, many(n, func(i int) ruleOf {
 			return ruleOf{ast.Allow, []string{"file.open", "file.write"}, false, pathIs(path, kind(i), name(i))}
-		})...)},
-		{"10000 paths, deny changes", policyOf(s, nil, many(n, func(i int) ruleOf { return ruleOf{ast.Deny, change, true, pathIs(path, kind(i), name(i))} })...)},
-		{"10000 paths, allow changes", policyOf(s, change, many(n, func(i int) ruleOf { return ruleOf{ast.Allow, change, true, pathIs(path, kind(i), name(i))} })...)},
+		})...), 16, 64},
+		{"10000 paths, deny changes", policyOf(s, nil, many(n, func(i int) ruleOf { return ruleOf{ast.Deny, change, true, pathIs(path, kind(i), name(i))} })...), 200, 1024},
+		{"10000 paths, allow changes", policyOf(s, change, many(n, func(i int) ruleOf { return ruleOf{ast.Allow, change, true, pathIs(path, kind(i), name(i))} })...), 300, 1024},
 		{"1000 pairs", policyOf(s, nil, many(1000, func(i int) ruleOf {
 			return ruleOf{ast.Deny, []string{"file.rename"}, false, and(pathIs(path, check.Literal, name(i)), pathIs(to, check.Literal, name(i+1)))}
-		})...)},
+		})...), 6000, 64},
 		{"10000 networks", policyOf(s, nil, many(n, func(i int) ruleOf {
 			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)
 			return ruleOf{ast.Deny, []string{"net.connect"}, false, &check.AddrIn{Field: addr, Prefixes: []netip.Prefix{p}}}
-		})...)},
+		})...), 16, 64},
 		{"1000 users each with a path", policyOf(s, nil, many(1000, func(i int) ruleOf {
 			return ruleOf{ast.Deny, []string{"file.open"}, false, and(intIs(uid, int64(i)), pathIs(path, kind(i), name(i)))}
-		})...)},
+		})...), 4000, 16},
 		{"1000 users each with a path, changes", policyOf(s, nil, many(1000, func(i int) ruleOf {
 			return ruleOf{ast.Deny, change, true, and(intIs(uid, int64(i)), pathIs(path, kind(i), name(i)))}
-		})...)},
+		})...), 60000, 64},
 		{"1000 users and 1000 paths mixed", policyOf(s, nil, many(2000, func(i int) ruleOf {
 			if i%2 == 0 {
 				return ruleOf{ast.Deny, []string{"file.open"}, false, and(intIs(uid, int64(i)), pathIs(path, kind(i/2), name(i)))}
 			}
 			return ruleOf{ast.Deny, []string{"file.open"}, false, pathIs(path, kind(i/2), name(i))}
-		})...)},
+		})...), 6000, 64},
 		{"100 commands and 5000 paths mixed", policyOf(s, nil, many(5000, func(i int) ruleOf {
 			if i%50 == 0 {
 				return ruleOf{ast.Deny, []string{"file.open"}, false, and(&check.StringIn{Field: comm, Patterns: []check.Pattern{{Kind: check.Literal, Text: fmt.Sprintf("c%d", i)}}}, pathIs(path, kind(i), name(i)))}
 			}
 			return ruleOf{ast.Deny, []string{"file.open"}, false, pathIs(path, kind(i), name(i))}
-		})...)},
+		})...), 600, 128},
 		{"10000 users", policyOf(s, nil, many(n, func(i int) ruleOf {
 			return ruleOf{ast.Deny, []string{"file.open"}, false, intIs(uid, int64(3*i))}
-		})...)},
+		})...), 16, 64},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			runtime.GC()
@@ -131,21 +137,32 @@ func TestScale(t *testing.T) {
 			require.NoError(t, opt.Run(m, opt.Options{}))
 			passes := time.Since(start)
 			require.NoError(t, ir.Check(m))
-			tables, classes := 0, 0
+			tables := 0
 			for _, tab := range m.Tables {
 				tables += 4 * len(tab.Data)
 			}
+			allocated := (after.TotalAlloc - before.TotalAlloc) >> 20
+			t.Logf("%v + %v, %d MiB allocated, %d functions, %d -> %d instructions, %d classifiers, %d tables of %d KiB",
+				took.Round(time.Millisecond), passes.Round(time.Millisecond), allocated, len(m.Funcs), plain, size(m), len(m.Classifiers), len(m.Tables), tables>>10)
+			require.LessOrEqual(t, size(m), c.instructions)
+			require.LessOrEqual(t, tables>>10, c.tables)
+
+			g := &gen{rand.New(rand.NewPCG(1, 1)), tgt}
 			for _, f := range m.Funcs {
-				for _, b := range f.Blocks {
-					for _, in := range b.Instrs {
-						if in.Op == ir.Class {
-							classes++
-						}
+				h := tgt.Hook(f.Hook)
+				for range 4 {
+					ev := g.event(h)
+					i := g.IntN(len(c.policy.Rules))
+					ev.Strings["path"], ev.Strings["to"] = name(i), name(i+g.IntN(3)-1)+pick(g, []string{"", "", "/below"})
+					ev.Strings["comm"] = fmt.Sprintf("c%d", i)
+					ev.Ints["uid"] = int64(i + g.IntN(2))
+					ev.Addrs["addr"] = netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1})
+					for _, field := range []string{"path", "to", "addr"} {
+						ev.Unresolved[field] = h.Field(field) != nil && g.IntN(10) == 0
 					}
+					same(t, c.policy, m, h, ev, c.name)
 				}
 			}
-			t.Logf("%v + %v, %d MiB allocated, %d functions, %d -> %d instructions, %d classifiers, %d tables of %d KiB",
-				took.Round(time.Millisecond), passes.Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20, len(m.Funcs), plain, size(m), classes, len(m.Tables), tables>>10)
 		})
 	}
 }

@@ -30,6 +30,10 @@ type variable struct {
 	field *target.Field
 	class ir.ClassifierKind
 	sets  *atomSets
+	part  *part
+	// parts are the variables that stand for this one where its patterns take
+	// several automata, by part.
+	parts []*variable
 	cost  hook.Cost
 	uses  int // number of conditions that test it
 	span  source.Span
@@ -84,21 +88,38 @@ type atomSets struct {
 	ranges   []match.IntSet
 	prefixes []match.PrefixSet
 
-	built bool
-	*classes
+	// uses says, by pattern atom, which rule asks for it.
+	uses map[int32]atomUse
+
+	*compiled
 }
 
-// classes is what a list of sets is compiled to.
-type classes struct {
-	data  any // *match.Automaton, *match.IntClasses or *match.AddrClasses
-	lists [][]int
+// atomUse is a rule that asks for an atom, and if that is all that the rule
+// asks for, a name for the rules like it; see conditions.use.
+type atomUse struct {
+	rule int
+	like string
+}
+
+// compiled is what a list of sets is compiled to.
+type compiled struct {
+	parts  []*part
+	partOf []int32 // by atom; nil if there is one part
+}
+
+// part is one classifier.
+type part struct {
+	data  any     // *match.Automaton, *match.IntClasses or *match.AddrClasses
+	lists [][]int // by class, the atoms that hold
 }
 
 // classCache keeps what was compiled, by the sets: the hooks of a group often
 // ask for the same paths.
-type classCache map[[sha256.Size]byte]*classes
+type classCache map[[sha256.Size]byte]*compiled
 
-func newAtomSets() *atomSets { return &atomSets{index: map[string]int32{}} }
+func newAtomSets() *atomSets {
+	return &atomSets{index: map[string]int32{}, uses: map[int32]atomUse{}}
+}
 
 // add numbers a set; equal keys have equal numbers.
 func (s *atomSets) add(key string, insert func()) int32 {
@@ -168,80 +189,138 @@ func (s *atomSets) addPrefixes(ps []netip.Prefix) int32 {
 
 // digest identifies the sets, in their order.
 func (s *atomSets) digest(kind ir.ClassifierKind) [sha256.Size]byte {
-	if kind == ir.StringClass {
-		kind = ir.PathClass
-	}
 	keys := make([]string, len(s.index))
 	for key, i := range s.index {
 		keys[i] = key
 	}
 	h := sha256.New()
-	var size [8]byte
-	for _, key := range append(keys, string(byte(kind))) {
-		binary.LittleEndian.PutUint64(size[:], uint64(len(key)))
-		h.Write(size[:])
+	word := func(n int) {
+		var b [8]byte
+		binary.LittleEndian.PutUint64(b[:], uint64(n))
+		h.Write(b[:])
+	}
+	if kind == ir.StringClass {
+		kind = ir.PathClass // patterns, too
+	}
+	word(int(kind))
+	for i, key := range keys {
+		word(len(key))
 		h.Write([]byte(key))
+		if i < len(s.patterns) {
+			word(s.patterns[i].Group)
+		}
 	}
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
+// group lets the first of several rules hide the others, where they are alike
+// and nothing else asks for their atoms.
+func (s *atomSets) group() {
+	numbers := map[string]int{}
+	for i := range s.patterns {
+		like := s.uses[int32(i)].like
+		if like == "" {
+			continue
+		}
+		n, ok := numbers[like]
+		if !ok {
+			n = len(numbers) + 1
+			numbers[like] = n
+		}
+		s.patterns[i].Group = n
+	}
+}
+
 // build computes the classes, once.
 func (s *atomSets) build(kind ir.ClassifierKind, cache classCache) error {
-	if s.built {
+	if s.compiled != nil {
 		return nil
 	}
-	s.built = true
+	s.group()
 	digest := s.digest(kind)
 	if c := cache[digest]; c != nil {
-		s.classes = c
+		s.compiled = c
 		return nil
 	}
-	c := &classes{}
+	c := &compiled{}
 	switch kind {
 	case ir.PathClass, ir.StringClass:
-		a, err := match.Compile(s.patterns, match.Options{})
+		as, err := match.CompileSplit(s.patterns, match.Options{})
 		if err != nil {
 			return err
 		}
-		c.data, c.lists = a, a.Classes
+		for _, a := range as {
+			c.parts = append(c.parts, &part{a, a.Classes})
+		}
 	case ir.AddrClass:
 		a, err := match.AddrPartition(s.prefixes)
 		if err != nil {
 			return err
 		}
-		c.data, c.lists = a, a.Classes
+		c.parts = []*part{{a, a.Classes}}
 	case ir.IntClass:
 		a, err := match.Partition(s.ranges)
 		if err != nil {
 			return err
 		}
-		c.data, c.lists = a, a.Classes
+		c.parts = []*part{{a, a.Classes}}
 	}
-	s.classes = c
+	if len(c.parts) > 1 {
+		c.partOf = make([]int32, len(s.index))
+		for i, p := range c.parts {
+			for _, atoms := range p.lists {
+				for _, a := range atoms {
+					c.partOf[a] = int32(i)
+				}
+			}
+		}
+	}
+	s.compiled = c
 	cache[digest] = c
 	return nil
 }
 
-// finish computes the cells of a variable.
-func (v *variable) finish(cache classCache) error {
-	v.classifier = -1
-	switch v.kind {
-	case compareVar:
-		v.known, v.atoms = 2, [][]int{{}, {0}}
-	case scalarVar:
-		if err := v.sets.build(ir.IntClass, cache); err != nil {
-			return err
+// splitVars builds the classes of all variables and puts in place of one whose
+// patterns take several automata one variable for each.
+func splitVars(vars []*variable, cache classCache) (out []*variable, failed *variable, err error) {
+	for _, v := range vars {
+		if v.kind != compareVar {
+			kind := v.class
+			if v.kind == scalarVar {
+				kind = ir.IntClass
+			}
+			if err := v.sets.build(kind, cache); err != nil {
+				return nil, v, err
+			}
+			v.part = v.sets.compiled.parts[0]
+			if all := v.sets.compiled.parts; len(all) > 1 {
+				for i, p := range all {
+					w := *v
+					w.part, w.key = p, fmt.Sprintf("%s, part %d", v.key, i)
+					v.parts = append(v.parts, &w)
+				}
+				out = append(out, v.parts...)
+				continue
+			}
 		}
-		v.known, v.atoms = len(v.sets.lists), v.sets.lists
-		v.spans = signedSpans(v.sets.data.(*match.IntClasses))
+		out = append(out, v)
+	}
+	return out, nil, nil
+}
+
+// finish computes the cells of a variable.
+func (v *variable) finish() {
+	v.classifier = -1
+	if v.kind == compareVar {
+		v.known, v.atoms = 2, [][]int{{}, {0}}
+	} else {
+		v.known, v.atoms = len(v.part.lists), v.part.lists
+	}
+	if v.kind == scalarVar {
+		v.spans = signedSpans(v.part.data.(*match.IntClasses))
 		if m, ok := v.x.mask(); ok {
 			v.spans = possibleSpans(v.spans, m)
 		}
-	case classVar:
-		if err := v.sets.build(v.class, cache); err != nil {
-			return err
-		}
-		v.known, v.atoms = len(v.sets.lists), v.sets.lists
 	}
 	var n int
 	for _, as := range v.atoms {
@@ -255,7 +334,6 @@ func (v *variable) finish(cache classCache) error {
 			v.holders[a] = append(v.holders[a], int32(c))
 		}
 	}
-	return nil
 }
 
 // signedSpans gives the intervals in signed order.

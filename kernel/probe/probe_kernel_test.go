@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -71,4 +72,10 @@ func TestNoTrials(t *testing.T) {
 	require.False(t, r.Ready())
 	r = Run(Options{NoTrials: true, BPFFS: "/does/not/exist"})
 	require.Contains(t, r.Finding("bpffs").Fix, "mkdir -p /does/not/exist && mount -t bpf")
+}
+
+// TestActiveByTrial: the list of security modules and the trial say the same.
+func TestActiveByTrial(t *testing.T) {
+	require.NoError(t, Active())
+	require.NoError(t, active(fstest.MapFS{}))
 }
