@@ -40,7 +40,7 @@ func safeLookup() btf.Type {
 
 // storageTypes are those of an older kernel.
 func storageTypes() []btf.Type {
-	list, data, elem := words("hlist_head", "first"), words("bpf_local_storage_data", "smap"), words("bpf_local_storage_elem", "map_node", "x", "snode", "y", "sdata")
+	list, data, elem := words("hlist_head", "first"), words("bpf_local_storage_data", "smap", "data"), words("bpf_local_storage_elem", "map_node", "x", "snode", "y", "sdata")
 	storage := words("bpf_local_storage", "cache", "list")
 	storage.Members[1].Type = list
 	elem.Members[4].Type = data
@@ -60,7 +60,7 @@ func TestNewKernel(t *testing.T) {
 	k, err = NewKernel(kernelTypes(t, all, storageTypes()...))
 	require.NoError(t, err)
 	require.True(t, k.busy)
-	require.Equal(t, walk{first: 8, next: 0, node: 16, smap: 32}, k.walk)
+	require.Equal(t, walk{first: 8, next: 0, node: 16, smap: 32, data: 40}, k.walk)
 
 	for name, types := range map[string]*btf.Spec{
 		"no tgid":         kernelTypes(t, []string{"pid", "real_parent", "bpf_storage"}, safeLookup()),

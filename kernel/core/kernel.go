@@ -31,6 +31,7 @@ type walk struct {
 	next  int16 // hlist_node.next
 	node  int16 // bpf_local_storage_elem.snode
 	smap  int16 // bpf_local_storage_elem.sdata.smap
+	data  int16 // bpf_local_storage_elem.sdata.data: the value
 }
 
 // NewKernel reads the offsets from the kernel's BTF.
@@ -79,6 +80,7 @@ func newWalk(types *btf.Spec) (walk, error) {
 		{&w.next, "hlist_node", []string{"next"}},
 		{&w.node, "bpf_local_storage_elem", []string{"snode"}},
 		{&w.smap, "bpf_local_storage_elem", []string{"sdata", "smap"}},
+		{&w.data, "bpf_local_storage_elem", []string{"sdata", "data"}},
 	} {
 		s, err := structure(types, f.of)
 		if err != nil {
