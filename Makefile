@@ -18,7 +18,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 # objects, and what unpacks kernels and their modules.
 PACKAGES := qemu-system-x86 busybox-static bpftool llvm binutils xz-utils kmod
 
-.PHONY: help build deps test test-host test-vm fuzz-short bench demo clean
+.PHONY: help build deps test test-host test-vm fuzz-short bench demo docs clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -64,20 +64,35 @@ test-host: ## formatting, go vet, and the tests that need no kernel of ours
 test-vm: ## the tests of the rig itself, and the kernel tests in each kernel
 	@mkdir -p $(RESULTS); code=0; \
 	echo "== rig"; \
-	$(GO) test -count=1 -json -tags rig -run '^TestMachine' ./internal/vmtest \
+	$(GO) test -count=1 -json -tags rig -run '^TestMachine' ./internal/vmtest ./cmd/snappyc \
 		| tee $(RESULTS)/rig.json | $(GO) run ./tools/testsum -progress -no-skips || code=1; \
 	echo "== kernels $(KERNELS)"; \
 	$(GO) run ./tools/vmtest -kernel $(KERNELS) -no-skips -json $(RESULTS)/vm.json ./... || code=1; \
 	exit $$code
 
-fuzz-short: ## every fuzz target for a few seconds
+fuzz-short: ## every fuzz target for a while
 	@.ci/fuzz $(or $(FUZZTIME),5s)
 
-bench: ## the benchmarks of the host
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: build ## what compiling costs here, and what opening a file costs in a 6.12 kernel (instructions)
+	bin/bench compile
+	bin/vmrun -kernel 6.12 -icount -timeout 900s -file bin/bench=/bin/bench -- /bin/bench open
 
-demo: build ## boot a kernel and show policies at work
-	bin/vmrun -kernel $(KERNEL) -busybox -file bin/snappyc=/bin/snappyc -file demo/demo.sh=/demo.sh -- /bin/sh /demo.sh
+demo: deps build ## show a policy at work: on this kernel if it can and you are root, else in a virtual machine
+	@mkdir -p bin; CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/webd ./examples/webserver
+	@code=75; \
+	if [ "$$(id -u)" = 0 ] && bin/snappyc doctor --quiet; then \
+		code=0; /bin/sh examples/webserver/host.sh bin || code=$$?; \
+	fi; \
+	if [ $$code = 75 ]; then \
+		echo "This host cannot enforce policies, or lets nobody do so now ('bin/snappyc doctor' tells why): starting a virtual machine."; \
+		bin/vmrun -kernel $(KERNEL) -busybox -file bin/snappyc=/usr/bin/snappyc -file bin/webd=/usr/bin/webd \
+			-file examples/webserver/web.snp=/usr/share/snappy/web.snp -file examples/webserver/demo.sh=/demo.sh -- /bin/sh /demo.sh; \
+	else \
+		exit $$code; \
+	fi
+
+docs: ## regenerate what is generated in docs/
+	$(GO) test -count=1 ./cmd/snappyc -run '^TestReference$$' -update
 
 clean: ## remove what the other targets made
 	rm -rf bin .cache

@@ -27,27 +27,28 @@ func newExplain() *cobra.Command {
 				for _, i := range diag.Codes() {
 					all = append(all, string(i.Code))
 				}
-				err := fmt.Errorf("no code %q", args[0])
-				if s := diag.Suggest(string(code), all); s != "" {
-					err = fmt.Errorf("%w: did you mean %s?", err, s)
-				}
-				return usageError{err}
+				return usageError{unknown("code", args[0], all)}
 			}
-			printCode(c.OutOrStdout(), info)
-			return nil
+			return printCode(c.OutOrStdout(), info)
 		},
 	}
 }
 
-func printCode(w io.Writer, info diag.CodeInfo) {
-	fmt.Fprintf(w, "%s (%s): %s\n\n%s\n", info.Code, info.Severity, info.Title, strings.TrimSpace(info.Explanation))
+func printCode(w io.Writer, info diag.CodeInfo) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s (%s): %s\n\n%s\n", info.Code, info.Severity, info.Title, strings.TrimSpace(info.Explanation))
 	for _, e := range []struct{ title, text string }{{"For example:", info.Bad}, {"Better:", info.Good}} {
 		if e.text == "" {
 			continue
 		}
-		fmt.Fprintf(w, "\n%s\n\n", e.title)
+		fmt.Fprintf(&b, "\n%s\n\n", e.title)
 		for line := range strings.Lines(strings.TrimSpace(e.text) + "\n") {
-			fmt.Fprintf(w, "    %s", line)
+			if strings.TrimSpace(line) != "" {
+				b.WriteString("    ")
+			}
+			b.WriteString(line)
 		}
 	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }

@@ -1,16 +1,21 @@
 // Command snappyc compiles, explains and runs SNAPPY policies.
 //
-// Exit codes: 0 success; 1 the policy or the host failed (diagnostics, a
-// refused load, doctor found something missing); 2 wrong usage; `run` returns
-// the command's own code, 126 if it may not be executed and 127 if it is not there.
+// Exit codes: 0 success; 1 the policy or the host failed (diagnostics, doctor
+// found something missing, a file cannot be written); 2 wrong usage; `run` returns
+// the command's own code, 125 if it failed itself, 126 if the command may not be
+// executed and 127 if it is not there.
 package main
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/snappy-policy/snappy/lang/diag"
 )
 
 // version is set by the linker.
@@ -55,15 +60,28 @@ Linux kernel enforce them on a command and everything that it starts.`,
 		SilenceUsage:  true,
 		RunE:          func(c *cobra.Command, args []string) error { return c.Help() },
 		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q", args[0])}
+			if len(args) == 0 {
+				return nil
 			}
-			return nil
+			var names []string
+			for _, sub := range c.Commands() {
+				names = append(names, sub.Name())
+			}
+			return usageError{unknown("command", args[0], names)}
 		},
 	}
+	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newCheck(), newCompile(), newFmt(), newDump(), newExplain(), newDoctor(), newRun(), newEvents(), newVersion())
 	return root
+}
+
+// unknown is the error for a name that is none of those known.
+func unknown(what, name string, known []string) error {
+	if s := diag.Suggest(name, known); s != "" {
+		return fmt.Errorf("unknown %s %q: did you mean %s?", what, name, s)
+	}
+	return fmt.Errorf("unknown %s %q", what, name)
 }
 
 // files is the argument check of commands that need at least one file.
@@ -90,10 +108,8 @@ func noArgs(c *cobra.Command, args []string) error {
 
 // oneOf checks the value of a flag.
 func oneOf(flag, value string, allowed ...string) error {
-	for _, a := range allowed {
-		if a == value {
-			return nil
-		}
+	if slices.Contains(allowed, value) {
+		return nil
 	}
-	return usageError{fmt.Errorf("--%s %s: want one of %v", flag, value, allowed)}
+	return usageError{fmt.Errorf("--%s %q: want %s or %s", flag, value, strings.Join(allowed[:len(allowed)-1], ", "), allowed[len(allowed)-1])}
 }

@@ -8,13 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
+	"sync"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"github.com/snappy-policy/snappy/kernel/abi"
+	"github.com/snappy-policy/snappy/lang/diag"
 	"github.com/snappy-policy/snappy/runtime/audit"
 	"github.com/snappy-policy/snappy/runtime/loader"
 	"github.com/snappy-policy/snappy/runtime/namespace"
@@ -74,10 +76,17 @@ const (
 func runConfined(stderr io.Writer, files, argv []string, quiet bool) (code int, err error) {
 	var objects [][]byte
 	for _, f := range files {
-		r, list := compileFile(f)
-		printText(stderr, list)
-		if list.HasErrors() {
-			return codeFailed, fmt.Errorf("%s was not loaded", f)
+		r, list, err := compileFile(f)
+		if err == nil {
+			// Notes are for who writes the policy: check prints them.
+			err = printList(stderr, slices.DeleteFunc(list, func(d diag.Diagnostic) bool { return d.Severity == diag.Note }))
+		}
+		var exit exitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%s was not loaded", f)
+		}
+		if err != nil {
+			return codeFailed, err
 		}
 		objects = append(objects, r.Object)
 	}
@@ -88,9 +97,15 @@ func runConfined(stderr io.Writer, files, argv []string, quiet bool) (code int, 
 		}
 		return codeNotAllowed, err
 	}
-	s, err := openSession(objects)
+	s, err := openSession(stderr, objects)
 	if err != nil {
-		return codeFailed, err
+		if unix.Geteuid() != 0 {
+			return codeFailed, fmt.Errorf("%w (run needs root: use sudo)", err)
+		}
+		if verifier := new(loader.VerifierError); errors.As(err, &verifier) {
+			return codeFailed, err
+		}
+		return codeFailed, fmt.Errorf("%w\n'snappyc doctor' tells what this host lacks", err)
 	}
 	defer func() {
 		if e := s.close(); e != nil {
@@ -122,10 +137,11 @@ func runConfined(stderr io.Writer, files, argv []string, quiet bool) (code int, 
 	}
 	go func() {
 		for sig := range signals {
-			// The terminal sends SIGINT and SIGQUIT to the command itself.
-			if sig != unix.SIGINT && sig != unix.SIGQUIT {
-				_ = cmd.Process.Signal(sig)
+			// The terminal sends these to the command itself.
+			if (sig == unix.SIGINT || sig == unix.SIGQUIT) && inForeground() {
+				continue
 			}
+			_ = cmd.Process.Signal(sig) // fails only if the command has ended
 		}
 	}()
 	err = cmd.Wait()
@@ -142,8 +158,21 @@ func runConfined(stderr io.Writer, files, argv []string, quiet bool) (code int, 
 	return 0, nil
 }
 
+// inForeground tells whether this process is in the group that gets the
+// terminal's signals; the command is in the same group.
+func inForeground() bool {
+	tty, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	defer tty.Close()
+	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
+	return err == nil && group == unix.Getpgrp()
+}
+
 // session is a namespace with its policies and what watches it.
 type session struct {
+	stderr   io.Writer
 	manager  *namespace.Manager
 	archive  *audit.Archive
 	policies []*namespace.Policy
@@ -152,8 +181,8 @@ type session struct {
 
 // openSession loads the objects and creates a namespace of them. On error
 // nothing of it is left.
-func openSession(objects [][]byte) (_ *session, err error) {
-	s := &session{}
+func openSession(stderr io.Writer, objects [][]byte) (_ *session, err error) {
+	s := &session{stderr: stderr}
 	if s.manager, err = namespace.Open(namespace.Options{}); err != nil {
 		return nil, err
 	}
@@ -191,8 +220,10 @@ func (s *session) close() error {
 		errs = append(errs, p.Close())
 	}
 	if s.space != nil {
-		if members, err := s.space.Members(); err == nil && len(members) > 0 {
-			fmt.Fprintf(os.Stderr, "snappy: %d threads go on in namespace %d and stay confined\n", len(members), s.space.ID())
+		members, err := s.space.Members()
+		errs = append(errs, err)
+		if len(members) > 0 {
+			fmt.Fprintf(s.stderr, "snappy: %s in namespace %d and confined\n", goOn(len(members)), s.space.ID())
 		}
 		errs = append(errs, s.space.Close())
 	}
@@ -203,17 +234,32 @@ func (s *session) close() error {
 	return errors.Join(errs...)
 }
 
-// prune removes the archived objects of policies that are no longer loaded.
+func goOn(threads int) string {
+	if threads == 1 {
+		return "1 thread stays"
+	}
+	return fmt.Sprintf("%d threads stay", threads)
+}
+
+// prune removes the archived objects of policies that are no longer loaded. What
+// is loaded is asked after the archive was listed, so that nothing is taken from
+// somebody who is just loading.
 func prune(m *namespace.Manager, a *audit.Archive) error {
-	loaded, err := m.Policies()
-	if err != nil {
-		return err
-	}
-	ids := map[uint64]bool{}
-	for _, p := range loaded {
-		ids[p.ID] = true
-	}
-	return a.Prune(func(id uint64) bool { return ids[id] })
+	loaded := sync.OnceValues(func() (map[uint64]bool, error) {
+		all, err := m.Policies()
+		ids := map[uint64]bool{}
+		for _, p := range all {
+			ids[p.ID] = true
+		}
+		return ids, err
+	})
+	var failed error
+	err := a.Prune(func(id uint64) bool {
+		ids, err := loaded()
+		failed = err
+		return err != nil || ids[id]
+	})
+	return errors.Join(err, failed)
 }
 
 // report prints the namespace's events until stop is called, which waits for
@@ -237,20 +283,26 @@ func (s *session) report(w io.Writer, quiet bool) (stop func() error, err error)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() {
-		done <- tail.Follow(ctx, func(e *audit.Event) error {
-			if !quiet && e.Namespace == s.space.ID() {
-				fmt.Fprintf(w, "snappy: %s\n", e)
-			}
-			return nil
-		})
-	}()
+	show := func(e *audit.Event) error {
+		if !quiet && e.Namespace == s.space.ID() {
+			fmt.Fprintf(w, "snappy: %s\n", e)
+		}
+		return nil
+	}
+	go func() { done <- tail.Follow(ctx, show) }()
 	return func() error {
-		limit, end := context.WithTimeout(context.Background(), 5*time.Second)
+		limit, end := context.WithTimeout(context.Background(), drainTime)
 		defer end()
 		err := errors.Join(pump.Drain(limit), pump.Stop())
 		cancel()
-		err = errors.Join(err, <-done, tail.Close(), ring.Close())
-		return err
+		err = errors.Join(err, <-done)
+		for e, failed := tail.Next(); e != nil || failed != nil; e, failed = tail.Next() {
+			if failed != nil {
+				err = errors.Join(err, failed)
+				break
+			}
+			err = errors.Join(err, show(e))
+		}
+		return errors.Join(err, tail.Close(), ring.Close())
 	}, nil
 }

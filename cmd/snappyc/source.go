@@ -11,64 +11,60 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/snappy-policy/snappy/compiler"
 	"github.com/snappy-policy/snappy/compiler/object"
 	"github.com/snappy-policy/snappy/lang/diag"
 	"github.com/snappy-policy/snappy/lang/format"
 	"github.com/snappy-policy/snappy/lang/parser"
-	"github.com/snappy-policy/snappy/lang/source"
 )
 
-// open gives a file system and the name in it of a policy file. Imports reach
-// what lies below the working directory, or, for a file elsewhere, below the
-// file's own folder.
-func open(path string) (fs.FS, string) {
-	clean := filepath.Clean(path)
-	if filepath.IsLocal(clean) {
-		return os.DirFS("."), filepath.ToSlash(clean)
+// printList prints diagnostics as text and fails if there are errors among them.
+func printList(w io.Writer, list diag.List) error {
+	if err := diag.Text(w, list, diag.TextOptions{}); err != nil {
+		return err
 	}
-	return os.DirFS(filepath.Dir(clean)), filepath.Base(clean)
-}
-
-func compileFile(path string) (*compiler.Result, diag.List) {
-	fsys, name := open(path)
-	return compiler.Compile(fsys, name, compiler.Options{Version: version})
-}
-
-func printText(w io.Writer, list diag.List) { _ = diag.Text(w, list, diag.TextOptions{}) }
-
-// report prints diagnostics and fails if there are errors among them.
-func reportList(c *cobra.Command, list diag.List, form string) error {
-	var err error
-	if form == "json" {
-		err = diag.JSON(c.OutOrStdout(), list)
-	} else {
-		err = diag.Text(c.ErrOrStderr(), list, diag.TextOptions{})
+	if list.HasErrors() {
+		return exitError{1}
 	}
-	if err == nil && list.HasErrors() {
-		err = exitError{1}
-	}
-	return err
+	return nil
 }
 
 func newCheck() *cobra.Command {
 	var form string
 	c := &cobra.Command{
 		Use: "check FILE …", Short: "Report all errors and warnings of policies", Args: files,
+		Long: `check compiles each policy without writing anything and reports every error and
+warning: as text on standard error, or as JSON or SARIF on standard output. It
+exits with 1 if there are errors. The file - is standard input; its imports are
+looked up from the working directory.`,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := oneOf("format", form, "text", "json"); err != nil {
+			if err := oneOf("format", form, "text", "json", "sarif"); err != nil {
 				return err
 			}
 			var all diag.List
-			for _, path := range args {
+			for _, typed := range args {
 				// Limits of the compiler count as errors of the policy.
-				_, list := compileFile(path)
+				_, list, err := compileFile(typed)
+				if err != nil {
+					return err
+				}
 				all = append(all, list...)
 			}
-			return reportList(c, all, form)
+			var err error
+			switch form {
+			case "json":
+				err = diag.JSON(c.OutOrStdout(), all)
+			case "sarif":
+				err = diag.SARIF(c.OutOrStdout(), all)
+			default:
+				return printList(c.ErrOrStderr(), all)
+			}
+			if err == nil && all.HasErrors() {
+				err = exitError{1}
+			}
+			return err
 		},
 	}
-	c.Flags().StringVar(&form, "format", "text", "text (on standard error) or json (on standard output)")
+	c.Flags().StringVar(&form, "format", "text", "text, json or sarif")
 	return c
 }
 
@@ -78,14 +74,20 @@ func newCompile() *cobra.Command {
 		Use: "compile FILE", Short: "Compile a policy to an eBPF object", Args: oneFile,
 		Long: `compile writes FILE with .snp replaced by .bpf.o: a standard eBPF ELF object, equal
 bytes for equal input, that names nothing of this host. Nothing is written if
-the policy has errors.`,
+the policy has errors. The file - is standard input and needs -o.`,
 		RunE: func(c *cobra.Command, args []string) error {
-			r, list := compileFile(args[0])
-			if err := reportList(c, list, "text"); err != nil {
-				return err
-			}
 			if out == "" {
+				if args[0] == stdin {
+					return usageError{errors.New("compile from standard input needs -o")}
+				}
 				out = strings.TrimSuffix(args[0], ".snp") + ".bpf.o"
+			}
+			r, list, err := compilePortable(args[0])
+			if err == nil {
+				err = printList(c.ErrOrStderr(), list)
+			}
+			if err != nil {
+				return err
 			}
 			return replaceFile(out, r.Object)
 		},
@@ -97,26 +99,39 @@ the policy has errors.`,
 // replaceFile writes a file whole or not at all. What is there and no regular
 // file, such as /dev/stdout, is written to.
 func replaceFile(path string, data []byte) error {
-	mode := fs.FileMode(0o644)
+	mode := fs.FileMode(0o666) // less the umask
+	keep := false
 	if st, err := os.Stat(path); err == nil {
 		if !st.Mode().IsRegular() {
 			return os.WriteFile(path, data, mode)
 		}
-		mode = st.Mode().Perm()
+		if path, err = filepath.EvalSymlinks(path); err != nil {
+			return err
+		}
+		mode, keep = st.Mode().Perm(), true
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d.tmp", filepath.Base(path), os.Getpid()))
+	tmp, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
-		return err
+		return unwritable(path, err)
 	}
 	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Chmod(mode), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
+	if keep {
+		err = errors.Join(err, tmp.Chmod(mode))
+	}
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = os.Rename(name, path)
 	}
 	if err != nil {
-		os.Remove(tmp.Name())
+		os.Remove(name)
+		return unwritable(path, err)
 	}
-	return err
+	return nil
+}
+
+// unwritable names the file that was asked for instead of the temporary one.
+func unwritable(path string, err error) error {
+	return fmt.Errorf("%s cannot be written: %w", path, cause(err))
 }
 
 func newFmt() *cobra.Command {
@@ -124,38 +139,30 @@ func newFmt() *cobra.Command {
 	c := &cobra.Command{
 		Use: "fmt [-w|--check] FILE …", Short: "Print policies in canonical form", Args: files,
 		Long: `fmt prints each policy in canonical form, comments kept. With -w it rewrites files
-that differ; with --check it names them and fails.`,
+that differ; with --check it names them and exits with 1. The file - is standard
+input.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if write && check {
 				return usageError{errors.New("-w and --check exclude each other")}
 			}
 			failed := false
-			for _, path := range args {
-				data, err := readPolicy(path)
-				if err != nil {
+			for _, typed := range args {
+				if write && typed == stdin {
+					return usageError{errors.New("standard input cannot be rewritten")}
+				}
+				same, err := formatFile(c, typed, write, check)
+				var exit exitError
+				var usage usageError
+				switch {
+				case errors.As(err, &usage):
 					return err
-				}
-				tree, list := parser.Parse(source.New(path, string(data)))
-				if list.HasErrors() {
-					printText(c.ErrOrStderr(), list)
+				case errors.As(err, &exit): // it was printed
 					failed = true
-					continue
-				}
-				text, err := format.Format(tree)
-				if err != nil {
-					return fmt.Errorf("%s: %w", path, err)
-				}
-				switch same := text == string(data); {
-				case check && !same:
-					fmt.Fprintln(c.OutOrStdout(), path)
+				case err != nil:
+					fmt.Fprintf(c.ErrOrStderr(), "snappyc: %v\n", err)
 					failed = true
-				case write && !same:
-					if err := replaceFile(path, []byte(text)); err != nil {
-						return err
-					}
-				case !write && !check:
-					fmt.Fprint(c.OutOrStdout(), text)
 				}
+				failed = failed || check && !same
 			}
 			if failed {
 				return exitError{1}
@@ -168,15 +175,35 @@ that differ; with --check it names them and fails.`,
 	return c
 }
 
-// readPolicy reads at most what the parser accepts, and one byte, so that it
-// can refuse the rest.
-func readPolicy(path string) ([]byte, error) {
-	f, err := os.Open(path)
+// formatFile formats one file; same tells whether it was in canonical form.
+func formatFile(c *cobra.Command, typed string, write, check bool) (same bool, err error) {
+	p, err := openPolicy(typed)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, source.MaxSize+1))
+	defer p.close()
+	file, err := p.read()
+	if err != nil {
+		return false, err
+	}
+	tree, list := parser.Parse(file)
+	if err := printList(c.ErrOrStderr(), list); err != nil {
+		return false, err
+	}
+	text, err := format.Format(tree)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", typed, err)
+	}
+	same = text == file.Text
+	switch {
+	case check && !same:
+		_, err = fmt.Fprintln(c.OutOrStdout(), typed)
+	case write && !same:
+		err = replaceFile(typed, []byte(text))
+	case !write && !check:
+		_, err = io.WriteString(c.OutOrStdout(), text)
+	}
+	return same, err
 }
 
 func newDump() *cobra.Command {
@@ -190,27 +217,30 @@ representation (ir), the instructions under the policy lines that caused them
 			if err := oneOf("stage", stage, "ast", "ir", "asm", "object"); err != nil {
 				return err
 			}
-			r, list := compileFile(args[0])
-			if stage == "ast" && r != nil && r.Unit != nil && r.Unit.Main != nil {
-				fmt.Fprint(c.OutOrStdout(), r.DumpAST())
-				return reportList(c, list, "text")
-			}
-			if err := reportList(c, list, "text"); err != nil {
+			r, list, err := compilePortable(args[0])
+			if err != nil {
 				return err
 			}
-			switch stage {
-			case "ir":
-				fmt.Fprint(c.OutOrStdout(), r.DumpIR())
-			case "asm":
-				fmt.Fprint(c.OutOrStdout(), r.DumpAsm())
-			case "object":
-				text, err := object.Describe(r.Object)
-				if err != nil {
-					return err
-				}
-				fmt.Fprint(c.OutOrStdout(), text)
+			failed := printList(c.ErrOrStderr(), list)
+			// The tree is there in spite of errors, and may explain them.
+			if failed != nil && stage != "ast" {
+				return failed
 			}
-			return nil
+			var text string
+			switch stage {
+			case "ast":
+				text = r.DumpAST()
+			case "ir":
+				text = r.DumpIR()
+			case "asm":
+				text, err = r.DumpAsm()
+			case "object":
+				text, err = object.Describe(r.Object)
+			}
+			if err == nil {
+				_, err = io.WriteString(c.OutOrStdout(), text)
+			}
+			return errors.Join(err, failed)
 		},
 	}
 	c.Flags().StringVar(&stage, "stage", "asm", "ast, ir, asm or object")

@@ -14,9 +14,9 @@ func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the versions of the program and its formats", Args: noArgs,
 		RunE: func(c *cobra.Command, args []string) error {
-			fmt.Fprintf(c.OutOrStdout(), "snappyc %s (object format %d, kernel ABI %d, %s %s/%s)\n",
+			_, err := fmt.Fprintf(c.OutOrStdout(), "snappyc %s (object format %d, kernel ABI %d, %s %s/%s)\n",
 				version, object.MetaVersion, abi.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return nil
+			return err
 		},
 	}
 }

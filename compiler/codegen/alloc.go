@@ -8,9 +8,10 @@ import (
 	"github.com/snappy-policy/snappy/compiler/ir"
 )
 
-// frameLimit is how much of the stack a program may use, in bytes: routines
-// that it calls need the rest (MAX_BPF_STACK counts a chain of calls).
-const frameLimit = 192
+// frameLimit is how much of the stack a program may use, in bytes. The chains of
+// routines that it calls need less than the other half (MAX_BPF_STACK, 512,
+// counts a chain of calls; TestStackOfCallChains).
+const frameLimit = 256
 
 // place is where a value lives: a register, or a stack slot.
 type place struct {
@@ -27,9 +28,27 @@ type span struct {
 	def, end int
 }
 
-// allocate gives each value a place by linear scan over R7, R8 and R9: of the
-// values alive at one time those that are needed last go to the stack.
+// allocate gives each value a place, with no more effort than it takes.
 func (p *program) allocate() error {
+	f := p.f
+	for try := keep; ; try++ {
+		err := p.scan(try)
+		if err == nil || try == recomputeFields {
+			return err
+		}
+		stable := func(string) bool { return false }
+		if try+1 == recomputeFields {
+			stable = p.stable
+		}
+		if p.f, err = recompute(f, stable); err != nil {
+			return err
+		}
+	}
+}
+
+// scan gives each value a place by linear scan over R7, R8 and R9: of the
+// values alive at one time those that are needed last go to the stack.
+func (p *program) scan(try effort) error {
 	spans := p.spans()
 	p.at = make([]place, p.f.NumValues)
 	free := []emit.Reg{emit.R9, emit.R8, emit.R7}
@@ -73,12 +92,13 @@ func (p *program) allocate() error {
 			spill(s)
 		}
 	}
-	return p.memoSlots(len(slots))
+	return p.memoSlots(len(slots), try)
 }
 
 // memoSlots gives a slot to each classifier that more than one instruction
-// asks for: which of them runs first is known only at run time.
-func (p *program) memoSlots(spilled int) error {
+// asks for: which of them runs first is known only at run time. Where room is
+// short, classes of numbers that cannot change are found again.
+func (p *program) memoSlots(spilled int, try effort) error {
 	uses := map[int]int{}
 	for _, b := range p.f.Blocks {
 		for i := range b.Instrs {
@@ -90,7 +110,8 @@ func (p *program) memoSlots(spilled int) error {
 	p.memo = map[int]int{}
 	next := spillBase - 8*spilled
 	for _, id := range sortedKeys(uses) {
-		if uses[id] > 1 {
+		c := p.Module.Classifiers[id]
+		if uses[id] > 1 && !(try == recomputeFields && c.Kind == ir.IntClass && p.stable(c.Field)) {
 			p.memo[id] = next
 			next -= 8
 		}

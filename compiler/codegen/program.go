@@ -27,9 +27,12 @@ type program struct {
 
 	at     []place // of each value
 	blocks []emit.Label
-	memo   map[int]int // classifier → stack slot of its class, if several blocks ask for it
-	tail   emit.Label
-	broken emit.Label
+	height []int // of each block, see heights
+	// reached tells which blocks the code so far leads to; verifiers refuse others.
+	reached []bool
+	memo    map[int]int // classifier → stack slot of its class, if several blocks ask for it
+	tail    emit.Label
+	broken  emit.Label
 	// sharedTail and brokenUsed tell whether anything jumps there.
 	sharedTail, brokenUsed bool
 }
@@ -38,6 +41,9 @@ func (p *program) generate() error {
 	if err := p.allocate(); err != nil {
 		return err
 	}
+	p.height = heights(p.f)
+	p.reached = make([]bool, len(p.f.Blocks))
+	p.reached[0] = true
 	for range p.f.Blocks {
 		p.blocks = append(p.blocks, p.NewLabel())
 	}
@@ -48,6 +54,9 @@ func (p *program) generate() error {
 		p.StoreImm(emit.DW, emit.FP, p.memo[id], -1)
 	}
 	for i, b := range p.f.Blocks {
+		if !p.reached[i] {
+			continue
+		}
 		p.Bind(p.blocks[i])
 		for j := range b.Instrs {
 			if err := p.instr(&b.Instrs[j]); err != nil {
@@ -70,10 +79,11 @@ func (p *program) instr(in *ir.Instr) error {
 		p.Const(r, in.Imm)
 		p.define(in.Def, r)
 	case ir.Field:
-		if err := p.field(in.Name); err != nil {
+		r, err := p.field(in.Name, p.target(in.Def))
+		if err != nil {
 			return err
 		}
-		p.define(in.Def, emit.R0)
+		p.define(in.Def, r)
 	case ir.Class:
 		if err := p.class(in.ID); err != nil {
 			return err
@@ -219,27 +229,27 @@ func (p *program) class(id int) error {
 	return nil
 }
 
-// field loads a scalar field into R0.
-func (p *program) field(name string) error {
+// field loads a scalar field, into r if it can, and tells into what.
+func (p *program) field(name string, r emit.Reg) (emit.Reg, error) {
 	f := p.fields[name]
 	if f == nil {
-		return fmt.Errorf("hook %s has no field %q", p.h.Name, name)
+		return 0, fmt.Errorf("hook %s has no field %q", p.h.Name, name)
 	}
-	switch r := f.Read.(type) {
+	switch read := f.Read.(type) {
 	case hook.Scalar:
-		rt.LoadScalar(p.Builder, emit.R0, emit.R6, r)
-		return nil
+		rt.LoadScalar(p.Builder, r, emit.R6, read)
+		return r, nil
 	case hook.Computed:
-		fs, err := rt.Computed(p.h, r.Name)
+		fs, err := rt.Computed(p.h, read.Name)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		p.add(fs...)
 		p.Move(emit.R1, emit.R6)
-		p.CallFunc(rt.ComputedFunc(p.h, r.Name))
-		return nil
+		p.CallFunc(rt.ComputedFunc(p.h, read.Name))
+		return emit.R0, nil
 	}
-	return fmt.Errorf("field %q is no integer", name)
+	return 0, fmt.Errorf("field %q is no integer", name)
 }
 
 // callReport reports leaf R2. R6 to R9 survive.

@@ -339,37 +339,26 @@ func (b *Builder) Exit() {
 }
 
 // Build resolves the jumps and returns the function. The Builder is used up.
-// ErrJumpRange tells that the function is too long for a jump.
+// Jumps beyond the 16 bits of their offset go by way of others (islands.go);
+// ErrJumpRange tells that the function is too long even so.
 func (b *Builder) Build() (object.Func, error) {
-	slot := make([]int, len(b.code)+1)
-	for i, in := range b.code {
-		slot[i+1] = slot[i] + 1
-		if in.Op == object.OpLddw {
-			slot[i+1]++
-		}
-	}
 	for i, l := range b.refs {
-		if l < 0 {
-			continue
-		}
-		at := b.labels[l]
-		if at < 0 || at >= len(b.code) {
+		if l >= 0 && (b.labels[l] < 0 || b.labels[l] >= len(b.code)) {
 			b.errs = append(b.errs, fmt.Errorf("function %s: instruction %d jumps to label %d, which is not placed before an instruction", b.name, i, l))
-			continue
 		}
-		d := slot[at] - slot[i+1]
-		if d < math.MinInt16 || d > math.MaxInt16 {
-			b.errs = append(b.errs, fmt.Errorf("function %s: %w: %d", b.name, ErrJumpRange, d))
-			continue
-		}
-		b.code[i].Off = int32(d)
 	}
 	if len(b.errs) > 0 {
 		return object.Func{}, errors.Join(b.errs[:min(len(b.errs), 10)]...)
 	}
-	return object.Func{Name: b.name, Linkage: btf.StaticFunc, Params: b.params, Return: b.ret, Code: b.code}, nil
+	l := b.newLayout()
+	l.settle()
+	code, bad := l.place()
+	if bad > 0 {
+		return object.Func{}, fmt.Errorf("function %s: %d jumps: %w", b.name, bad, ErrJumpRange)
+	}
+	return object.Func{Name: b.name, Linkage: btf.StaticFunc, Params: b.params, Return: b.ret, Code: code}, nil
 }
 
-// ErrJumpRange is a jump of more than 32,767 instruction slots, the reach of
-// the 16-bit offsets that kernels before 6.6 have.
+// ErrJumpRange is a jump that cannot be made with offsets of 16 bits, because
+// too many different ones pass the same place.
 var ErrJumpRange = errors.New("jump out of range")

@@ -31,9 +31,11 @@ func LoadScalar(b *emit.Builder, dst, ctx emit.Reg, s hook.Scalar) {
 		// The address is formed first because the field may be a struct, of
 		// which the value is the first part.
 		r.loadPart(size, dst, dst, emit.Field(last.Struct, last.Members...), 0)
-		b.Goto(end)
-		b.Bind(null)
-		b.Const(dst, 0)
+		if b.Used(null) { // not on the way from the current task to a field of its own
+			b.Goto(end)
+			b.Bind(null)
+			b.Const(dst, 0)
+		}
 		b.Bind(end)
 	}
 	// The upper bytes of a small argument are undefined, those of a load zero.

@@ -44,8 +44,8 @@ func ClassifierTable(c *ir.Classifier) ([]byte, error) {
 	if classes != c.Classes {
 		return nil, fmt.Errorf("%w: %s: %d classes, but the table has %d", ErrData, c.Name, c.Classes, classes)
 	}
-	if a, ok := c.Data.(*match.Automaton); ok && a.Start < match.FinalState && len(table) <= match.Guard {
-		return nil, fmt.Errorf("%w: %s: a table of %d bytes, start %d", ErrData, c.Name, len(table), a.Start)
+	if _, ok := c.Data.(*match.Automaton); ok && len(table) < match.Guard {
+		return nil, fmt.Errorf("%w: %s: a table of %d bytes", ErrData, c.Name, len(table))
 	}
 	return table, nil
 }

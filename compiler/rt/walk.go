@@ -1,6 +1,8 @@
 package rt
 
 import (
+	"errors"
+
 	"github.com/snappy-policy/snappy/compiler/emit"
 	"github.com/snappy-policy/snappy/compiler/object"
 	"github.com/snappy-policy/snappy/kernel/abi"
@@ -40,12 +42,19 @@ import (
 // their long names and mounts are not freed; probe_read_kernel does not fault
 // in any case. What was read in vain is caught by the words.
 const (
-	walkTries = 4
+	// walkTries is large because mounts are noticed machine-wide, and somebody may
+	// mount all the time: a walk takes a few microseconds and finds a gap.
+	walkTries = 16
+	// walkWaits bounds how often the word of mount_lock is read while it is odd,
+	// some 100 microseconds in all; it is odd for one.
+	walkWaits = 1 << 10
 	// walkSteps bounds names and mounts together. A path of 4,095 bytes has at
 	// most 2,047 names.
 	walkSteps = 1 << 13
 
 	walkFunc      = "rt_walk"
+	walkTryFunc   = "rt_walk_try"
+	walkWaitFunc  = "rt_walk_wait"
 	walkStepFunc  = "rt_walk_step"
 	walkCheckFunc = "rt_walk_check"
 )
@@ -59,7 +68,7 @@ const (
 	wRootMount                             // and its struct mount
 	wPos                                   // index in Work of the path's first byte
 	wCount                                 // names so far
-	wStatus                                // walkX
+	wStatus                                // walkX, not defined while a try fails
 	wEntry                                 // 1: the first dentry is an entry to be named, whatever it is
 	wOrdered                               // 1: the second way
 	wBlock                                 // 24 bytes of a dentry, and other intermediate values
@@ -68,9 +77,11 @@ const (
 	wMountSeq // sequence words before the walk
 	wRenameSeq
 	wFsSeq
+	wStartDentry
+	wStartMount
 	wStartRoot // wMountRoot of the start
-	wNames     // wCount after the first pass
 	wStartEntry
+	wNames // wCount after the first pass
 	wFence // what barriers add 0 to
 )
 
@@ -80,6 +91,7 @@ const (
 	walkDone
 	walkAgain // something changed under the walk
 	walkFailed
+	walkUnnamed // the mount is internal
 )
 
 // workEnd is where the path ends in Work, with a NUL and abi.PathPad zeros.
@@ -93,34 +105,18 @@ const workEnd = abi.PathMax
 // dentry is one of a directory, and named even if it is a root. Dentry and
 // mount are only ever read through probe_read_kernel.
 func walk() ([]object.Func, error) {
-	step, err := walkStep()
-	if err != nil {
-		return nil, err
-	}
-	check, err := walkCheck()
-	if err != nil {
-		return nil, err
-	}
 	r := begin(walkFunc, typeS64, "path of a dentry by way of its parents",
 		param("scratch", typePtr), param("dentry", typePtr), param("mnt", typePtr), param("entry", typeU64))
-	try, again, unnamed, unresolved := r.NewLabel(), r.NewLabel(), r.NewLabel(), r.NewLabel()
+	root, unnamed, unresolved := r.NewLabel(), r.NewLabel(), r.NewLabel()
 	r.Move(emit.R6, emit.R1)
-	r.Move(emit.R7, emit.R2)
-	r.Move(emit.R8, emit.R3)
-	r.mountOf(emit.R8, emit.R5)
+	r.mountOf(emit.R3, emit.R5)
+	r.Store(emit.DW, emit.R6, wStartDentry, emit.R2)
+	r.Store(emit.DW, emit.R6, wStartMount, emit.R3)
 	r.Store(emit.DW, emit.R6, wStartEntry, emit.R4)
-	r.Store(emit.DW, emit.FP, -8, emit.R6) // the callbacks' context
-	r.Const(emit.R9, 0)
-
-	r.Bind(try)
-	r.noteWords(again, unresolved)
-	r.startWalk(again, unnamed, unresolved)
-	r.climb(walkStepFunc)
-	r.recheck(again)
-	r.checkWords(again)
-
-	root := r.NewLabel()
+	r.StoreImm(emit.DW, emit.R6, wStatus, walkAgain)
+	r.loop(walkTries, walkTryFunc)
 	r.Load(emit.DW, emit.R1, emit.R6, wStatus)
+	r.JumpImm(emit.JEq, emit.R1, walkUnnamed, unnamed)
 	r.JumpImm(emit.JNe, emit.R1, walkDone, unresolved)
 	r.Load(emit.DW, emit.R1, emit.R6, wPos)
 	r.Const(emit.R0, workEnd)
@@ -131,23 +127,84 @@ func walk() ([]object.Func, error) {
 	r.StoreImm(emit.B, emit.R6, abi.ScratchWork+workEnd-1, '/')
 	r.Const(emit.R0, 1)
 	r.Exit()
-
-	r.Bind(again)
-	r.OpImm(emit.Add, emit.R9, 1)
-	r.JumpImm(emit.JLt, emit.R9, walkTries, try)
 	r.returns(unresolved, -1)
 	r.returns(unnamed, 0)
 	f, err := r.Build()
-	return []object.Func{f, step, check}, err
+	out := []object.Func{f}
+	for _, callback := range []func() (object.Func, error){walkTry, walkWait, walkStep, walkCheck} {
+		f, e := callback()
+		out, err = append(out, f), errors.Join(err, e)
+	}
+	return out, err
+}
+
+// loop calls bpf_loop(n, callback, &scratch, 0) with the scratch memory in R6. It
+// uses the 8 bytes of stack at the frame's start.
+func (r *routine) loop(n int64, callback string) {
+	r.Store(emit.DW, emit.FP, -8, emit.R6)
+	r.Const(emit.R1, n)
+	r.FuncAddr(emit.R2, callback)
+	r.Move(emit.R3, emit.FP)
+	r.OpImm(emit.Add, emit.R3, -8)
+	r.Const(emit.R4, 0)
+	r.Call(fnLoop)
+}
+
+// beginCallback starts a callback of loop: the scratch memory is in R6.
+func beginCallback(name, text string) *routine {
+	r := begin(name, typeS64, text, param("index", typeU32), param("ctx", typePtr))
+	r.Load(emit.DW, emit.R6, emit.R2, 0)
+	return r
+}
+
+// walkTry is one attempt: it ends the loop of attempts unless something changed.
+func walkTry() (object.Func, error) {
+	r := beginCallback(walkTryFunc, "try to walk")
+	again, unnamed, unresolved := r.NewLabel(), r.NewLabel(), r.NewLabel()
+	r.Move(emit.R9, emit.R1)
+	r.Load(emit.DW, emit.R7, emit.R6, wStartDentry)
+	r.Load(emit.DW, emit.R8, emit.R6, wStartMount)
+	r.noteWords(again, unresolved)
+	r.startWalk(again, unnamed, unresolved)
+	r.climb(walkStepFunc)
+	r.recheck(again)
+	r.checkWords(again)
+	r.Const(emit.R0, 1) // with the status of the walk
+	r.Exit()
+	r.Bind(again)
+	r.StoreImm(emit.DW, emit.R6, wStatus, walkAgain)
+	r.Const(emit.R0, 0)
+	r.Exit()
+	r.stops(unnamed, walkUnnamed)
+	r.stops(unresolved, walkFailed)
+	return r.Build()
+}
+
+// walkWait ends its loop when the word of mount_lock is even or cannot be read.
+func walkWait() (object.Func, error) {
+	r := beginCallback(walkWaitFunc, "wait for a mount")
+	on, stop := r.NewLabel(), r.NewLabel()
+	r.lockWord(wMountSeq, abi.ConfigMountLock, stop)
+	r.Load(emit.W, emit.R1, emit.R6, wMountSeq)
+	r.JumpImm(emit.JSet, emit.R1, 1, on)
+	r.returns(stop, 1)
+	r.returns(on, 0)
+	return r.Build()
 }
 
 // noteWords reads the sequence words before a walk and chooses the way. R6 is
 // the scratch memory, R9 the number of tries before.
 func (r *routine) noteWords(again, unresolved emit.Label) {
 	ordered, chosen := r.NewLabel(), r.NewLabel()
+	settled := r.NewLabel()
 	r.lockWord(wMountSeq, abi.ConfigMountLock, unresolved)
 	r.Load(emit.W, emit.R1, emit.R6, wMountSeq)
+	r.OpImm(emit.And, emit.R1, 1)
+	r.JumpImm(emit.JEq, emit.R1, 0, settled)
+	r.loop(walkWaits, walkWaitFunc)
+	r.Load(emit.W, emit.R1, emit.R6, wMountSeq)
 	r.JumpImm(emit.JSet, emit.R1, 1, again)
+	r.Bind(settled)
 
 	r.JumpImm(emit.JNe, emit.R9, 0, ordered)
 	r.lockWord(wRenameSeq, abi.ConfigRenameLock, ordered)
@@ -224,12 +281,7 @@ func (r *routine) climb(callback string) {
 	}
 	r.StoreImm(emit.DW, emit.R6, wCount, 0)
 	r.StoreImm(emit.DW, emit.R6, wStatus, walkOn)
-	r.Const(emit.R1, walkSteps)
-	r.FuncAddr(emit.R2, callback)
-	r.Move(emit.R3, emit.FP)
-	r.OpImm(emit.Add, emit.R3, -8)
-	r.Const(emit.R4, 0)
-	r.Call(fnLoop)
+	r.loop(walkSteps, callback)
 	r.barrier()
 }
 
@@ -272,20 +324,12 @@ func (r *routine) checkWords(again emit.Label) {
 	r.Bind(end)
 }
 
-// beginCallback starts a callback of bpf_loop that finds the scratch memory in
-// R6, dentry in R7, mount in R8.
-func beginCallback(name, text string) *routine {
-	r := begin(name, typeS64, text, param("index", typeU32), param("ctx", typePtr))
-	r.Load(emit.DW, emit.R6, emit.R2, 0)
+// ascend emits what the callbacks of a pass do first: end at the root, cross a
+// mount, or fall through with a dentry to name, in R7, on the mount in R8.
+func (r *routine) ascend(again emit.Label) {
+	notRoot, name, done := r.NewLabel(), r.NewLabel(), r.NewLabel()
 	r.Load(emit.DW, emit.R7, emit.R6, wDentry)
 	r.Load(emit.DW, emit.R8, emit.R6, wMount)
-	return r
-}
-
-// ascend emits what both callbacks do first: end at the root, cross a mount, or
-// fall through with a dentry to name.
-func (r *routine) ascend(again emit.Label) {
-	notRoot, name, done, on := r.NewLabel(), r.NewLabel(), r.NewLabel(), r.NewLabel()
 	r.Load(emit.DW, emit.R1, emit.R6, wEntry)
 	r.StoreImm(emit.DW, emit.R6, wEntry, 0)
 	r.JumpImm(emit.JNe, emit.R1, 0, name)
@@ -306,7 +350,8 @@ func (r *routine) ascend(again emit.Label) {
 	r.probe(emit.R6, wMountRoot, 8, emit.R9, emit.Field("mount", "mnt", "mnt_root"))
 	r.JumpImm(emit.JNe, emit.R0, 0, again)
 	r.Store(emit.DW, emit.R6, wMount, emit.R9)
-	r.returns(on, 0)
+	r.Const(emit.R0, 0)
+	r.Exit()
 
 	r.Bind(done)
 	r.StoreImm(emit.DW, emit.R6, wStatus, walkDone)

@@ -150,7 +150,7 @@ func probe(confined bool) error {
 // await waits until the server answers.
 func await() error {
 	var err error
-	for range 300 {
+	for range 150 {
 		var c net.Conn
 		if c, err = net.Dial("tcp", address); err == nil {
 			return c.Close()

@@ -62,6 +62,8 @@ type Outcome struct {
 	Events []Event
 	// Child is the process that an exec attempt made, 0 if it made none.
 	Child int `json:",omitempty"`
+	// ChildKilled tells that it was killed before it could say with what error.
+	ChildKilled bool `json:",omitempty"`
 	// Failed tells why the attempt could not be made at all; "" if it could.
 	Failed string `json:",omitempty"`
 }

@@ -18,7 +18,7 @@ type Universe struct {
 	Absent   []string // do not exist; their folders do
 	Programs []string // exist, executable
 	Links    []string // symbolic links and odd spellings of files
-	Missing  []string // nothing can be there
+	Missing  []string // do not exist, nor their folders
 	Victim   int      // pid of a process that survives the signals of Random
 }
 
@@ -42,7 +42,7 @@ func Default(victim int) *Universe {
 		Absent:   []string{"/t/w/x", "/t/w/y", "/t/c", "/t/d/new.conf", other + "/x"},
 		Programs: []string{"/t/bin/a", "/t/bin/b", setuid},
 		Links:    []string{"/t/link", "/t/dlink/a", "/t/d/../a", "/t//d/./a", bound + "/a", bound + "/e/secret"},
-		Missing:  []string{"/t/none", "/t/none/x", "/t/a/x"},
+		Missing:  []string{"/t/none/x", "/t/a/x"},
 		Victim:   victim,
 	}
 }

@@ -42,6 +42,7 @@ func TestRandomPoliciesCompile(t *testing.T) {
 		r := compileText(t, text)
 		again := compileText(t, text)
 		require.True(t, bytes.Equal(r.Object, again.Object), "seed %d: two compilations differ\n%s", seed, text)
+		require.NoError(t, checkReach(r.File), "seed %d\n%s", seed, text)
 		rules += len(r.Policy.Rules)
 		bytesMade += len(r.Object)
 	}

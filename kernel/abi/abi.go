@@ -124,7 +124,7 @@ const (
 	PathPad         = 8
 	// ScratchSeqsMax is one entry for each component that a path may have.
 	ScratchSeqsMax   = PathMax / 2
-	ScratchWalkWords = 20
+	ScratchWalkWords = 24
 	PathUnresolved   = 0xffffffff
 )
 

@@ -3,7 +3,6 @@ package core
 import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
-	"golang.org/x/sys/unix"
 
 	"github.com/snappy-policy/snappy/kernel/abi"
 )
@@ -23,6 +22,12 @@ const (
 	metaEntries    = 8
 )
 
+// Map flags (include/uapi/linux/bpf.h).
+const (
+	noPrealloc = 1 << 0  // BPF_F_NO_PREALLOC
+	mappable   = 1 << 10 // BPF_F_MMAPABLE
+)
+
 // Maps lists the maps that exist as long as the core does, sorted by name. Prog
 // arrays come and go with the hooks: Slots.
 func Maps() []*ebpf.MapSpec {
@@ -34,7 +39,7 @@ func Maps() []*ebpf.MapSpec {
 		storage(abi.MapScratch, abi.ScratchSize),
 		// A single value, so that programs get at an entry by arithmetic alone. System
 		// calls cannot handle values of this size: the manager maps it.
-		{Name: abi.MapSpaces, Type: ebpf.Array, KeySize: 4, ValueSize: abi.MaxSpaces * abi.SpaceSize, MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE},
+		{Name: abi.MapSpaces, Type: ebpf.Array, KeySize: 4, ValueSize: abi.MaxSpaces * abi.SpaceSize, MaxEntries: 1, Flags: mappable},
 		storage(abi.MapTasks, abi.TaskRecordSize),
 	}
 }
@@ -48,7 +53,7 @@ func Slots() *ebpf.MapSpec {
 func storage(name string, size uint32) *ebpf.MapSpec {
 	word := &btf.Int{Name: "unsigned long long", Size: 8}
 	index := &btf.Int{Name: "unsigned int", Size: 4}
-	return &ebpf.MapSpec{Name: name, Type: ebpf.TaskStorage, KeySize: 4, ValueSize: size, Flags: unix.BPF_F_NO_PREALLOC,
+	return &ebpf.MapSpec{Name: name, Type: ebpf.TaskStorage, KeySize: 4, ValueSize: size, Flags: noPrealloc,
 		Key: &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed},
 		Value: &btf.Struct{Name: name, Size: size, Members: []btf.Member{
 			{Name: "words", Type: &btf.Array{Index: index, Type: word, Nelems: size / 8}}}}}

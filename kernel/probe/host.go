@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/snappy-policy/snappy/kernel/hook"
 )
 
 // Capabilities that loading and attaching LSM programs takes (linux/capability.h).
@@ -181,18 +183,50 @@ func (h *host) jit() {
 	h.add(f)
 }
 
-// addresses: which kernel addresses are to be had is a matter of sysctl.
+// addresses: which kernel addresses are to be had is a matter of sysctl and of the
+// kernel's configuration.
 func (h *host) addresses(a Addresses, err error) {
-	f := Finding{Name: "addresses", Status: OK, What: "the addresses of rename_lock and mount_lock are known",
-		Why: "where the kernel has no helper for a path, programs build it themselves, and must see renames and mounts in the meantime; else such paths are unresolved, which denies",
-		Fix: "sysctl kernel.kptr_restrict=1 (or 0), and run as root"}
+	f := Finding{Name: "addresses", Status: OK, What: "the addresses of rename_lock and mount_lock are known"}
 	switch {
 	case err != nil:
 		f.Status, f.What = Unknown, err.Error()
-	case a.RenameLock == 0 || a.MountLock == 0:
-		f.Status, f.What = Missing, "the addresses of rename_lock and mount_lock are hidden"
+	case a.MountLock == 0:
+		f.Status, f.What = Missing, "the address of mount_lock is hidden"
+	case a.RenameLock == 0:
+		f.Status, f.What = Missing, "the address of rename_lock is hidden"
+	}
+	f.Why = "paths of " + strings.Join(walked(), ", ") + " are built by the programs themselves, which must notice mounts in the meantime: where a policy asks for such a path, the event is denied as unresolved"
+	if err == nil && a.MountLock != 0 {
+		f.Why = "paths of files that are not opened are built in a slower way"
+	}
+	f.Fix = "use a kernel with CONFIG_KALLSYMS_ALL=y"
+	switch v, _ := h.read("proc/sys/kernel/kptr_restrict"); v {
+	case "1":
+		f.Fix = "run as root with CAP_SYSLOG, or sysctl kernel.kptr_restrict=0"
+	case "2":
+		f.Fix = "sysctl kernel.kptr_restrict=1 (or 0), and run as root"
 	}
 	h.add(f)
+}
+
+// walked lists the operations with a path that is built without the kernel's d_path.
+func walked() []string {
+	var ops []string
+	for _, h := range hook.Hooks() {
+		built := slices.ContainsFunc(h.Fields, func(f hook.Field) bool {
+			switch f.Read.(type) {
+			case hook.EntryPath, hook.LinkPath, hook.PathPath:
+				return true
+			}
+			return false
+		})
+		for _, in := range h.Instances {
+			if built && !slices.Contains(ops, in.Op) {
+				ops = append(ops, in.Op)
+			}
+		}
+	}
+	return ops
 }
 
 func newReport(release string) *Report {

@@ -133,6 +133,17 @@ ffffffff83a1c040 b mount_lock
 	f := only(t, h)
 	require.Equal(t, Missing, f.Status)
 	require.False(t, f.Required)
+	require.Contains(t, f.Why, "paths of file.create, ")
+	require.Contains(t, f.Why, "file.rename")
+	require.NotContains(t, f.Why, "file.open")
+	require.Equal(t, "use a kernel with CONFIG_KALLSYMS_ALL=y", f.Fix)
+	for restrict, fix := range map[string]string{"0": "CONFIG_KALLSYMS_ALL", "1": "CAP_SYSLOG", "2": "kptr_restrict=1"} {
+		h := files("proc/sys/kernel/kptr_restrict", restrict+"\n")
+		h.addresses(Addresses{MountLock: 1}, nil)
+		require.Equal(t, Missing, only(t, h).Status)
+		require.Contains(t, only(t, h).Why, "slower")
+		require.Contains(t, only(t, h).Fix, fix)
+	}
 	_, err = readSymbols(strings.NewReader("zz D rename_lock\n"))
 	require.Error(t, err)
 }
@@ -207,4 +218,10 @@ func TestTypesWithoutLSM(t *testing.T) {
 	types := functions(t, &btf.Func{Name: "other", Type: &btf.FuncProto{Return: &btf.Int{Name: "int", Size: 4}}})
 	require.Equal(t, Missing, r.checkTypes(types, nil))
 	require.Nil(t, r.Finding("hook.file_open"))
+}
+
+func TestActive(t *testing.T) {
+	for list, want := range map[string]error{"lockdown,capability,bpf": nil, "bpf,yama\n": nil, "lockdown,capability": ErrInactive, "bpfx": ErrInactive} {
+		require.ErrorIs(t, active(files("sys/kernel/security/lsm", list).root), want, list)
+	}
 }

@@ -3,9 +3,11 @@
 package probe
 
 import (
-	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -15,6 +17,7 @@ import (
 
 // TestRun: the kernels of the rig can do everything, and nothing stays behind.
 func TestRun(t *testing.T) {
+	before := inventory(t)
 	r := Run(Options{})
 	t.Log(r)
 	require.True(t, r.Ready())
@@ -28,13 +31,37 @@ func TestRun(t *testing.T) {
 		require.Empty(t, f.Fix)
 	}
 	require.NotNil(t, r.Finding("lsm.runs"))
-	require.Eventually(t, func() bool {
-		_, progs := ebpf.ProgramGetNextID(0)
-		_, maps := ebpf.MapGetNextID(0)
-		links := new(link.Iterator)
-		defer links.Close()
-		return errors.Is(progs, os.ErrNotExist) && errors.Is(maps, os.ErrNotExist) && !links.Next()
-	}, 5*time.Second, 20*time.Millisecond, "nothing stays")
+	require.Eventually(t, func() bool { return slices.Equal(before, inventory(t)) },
+		5*time.Second, 20*time.Millisecond, "nothing stays")
+}
+
+// inventory lists the programs, maps and links of the kernel.
+func inventory(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for id := ebpf.ProgramID(0); ; {
+		var err error
+		if id, err = ebpf.ProgramGetNextID(id); err != nil {
+			require.ErrorIs(t, err, os.ErrNotExist)
+			break
+		}
+		all = append(all, fmt.Sprintf("program %d", id))
+	}
+	for id := ebpf.MapID(0); ; {
+		var err error
+		if id, err = ebpf.MapGetNextID(id); err != nil {
+			require.ErrorIs(t, err, os.ErrNotExist)
+			break
+		}
+		all = append(all, fmt.Sprintf("map %d", id))
+	}
+	links := new(link.Iterator)
+	defer links.Close()
+	for links.Next() {
+		all = append(all, fmt.Sprintf("link %d", links.ID))
+	}
+	require.NoError(t, links.Err())
+	return all
 }
 
 // TestNoTrials: without trials nothing is loaded; a folder that is no bpffs is told.
@@ -45,4 +72,10 @@ func TestNoTrials(t *testing.T) {
 	require.False(t, r.Ready())
 	r = Run(Options{NoTrials: true, BPFFS: "/does/not/exist"})
 	require.Contains(t, r.Finding("bpffs").Fix, "mkdir -p /does/not/exist && mount -t bpf")
+}
+
+// TestActiveByTrial: the list of security modules and the trial say the same.
+func TestActiveByTrial(t *testing.T) {
+	require.NoError(t, Active())
+	require.NoError(t, active(fstest.MapFS{}))
 }

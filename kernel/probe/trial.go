@@ -3,7 +3,10 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -13,6 +16,10 @@ import (
 
 	"github.com/snappy-policy/snappy/kernel/abi"
 )
+
+// enotsupp is the kernel's own ENOTSUPP (include/linux/errno.h), which some
+// architectures let out to user space.
+const enotsupp = unix.Errno(524)
 
 const needsRoot = "run as root (see privileges)"
 
@@ -135,7 +142,7 @@ func (r *Report) attach() {
 	if err == nil {
 		defer counter.Close()
 		err = func() error {
-			p, err := load(lsmProgram(countOpens()), map[string]*ebpf.Map{"snp_opens": counter})
+			p, err := load(lsmProgram(noteOpens()), map[string]*ebpf.Map{"snp_opens": counter})
 			if err != nil {
 				return err
 			}
@@ -157,6 +164,12 @@ func (r *Report) attach() {
 	case errors.Is(err, unix.E2BIG):
 		f.Status, f.What = Missing, "38 programs, the most that a hook takes, are attached to file_open"
 		f.Fix = "stop other users of BPF LSM (bpftool link)"
+	case errors.Is(err, enotsupp):
+		f.Status, f.What = Missing, "the kernel cannot attach programs to functions on this architecture (ENOTSUPP)"
+		f.Fix = "boot a kernel with BPF trampolines: CONFIG_BPF_JIT=y, CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y, on arm64 Linux 6.0 or later"
+	case errors.Is(err, unix.EPERM):
+		f.Status, f.What = Missing, "the kernel refuses to attach LSM programs with EPERM although it loads them"
+		f.Fix = "something else than capabilities forbids it: kernel lockdown, a seccomp filter or a sandbox around this process; run on a host without"
 	case err != nil:
 		f.Status, f.What = Missing, err.Error()
 	}
@@ -164,35 +177,57 @@ func (r *Report) attach() {
 	r.add(runs)
 }
 
-// countOpens counts the opens of this process:
+// noteOpens notes that a file is opened, by whomever: in a pid namespace this
+// process could not recognise itself.
 //
-//	if (bpf_get_current_pid_tgid() >> 32 == pid) snp_opens[0]++
-func countOpens() asm.Instructions {
+//	snp_opens[0] = 1
+func noteOpens() asm.Instructions {
 	return asm.Instructions{
-		asm.FnGetCurrentPidTgid.Call(),
-		asm.RSh.Imm(asm.R0, 32),
-		asm.JNE.Imm(asm.R0, int32(os.Getpid()), "out"),
 		asm.LoadMapValue(asm.R1, 0, 0).WithReference("snp_opens"),
 		asm.Mov.Imm(asm.R2, 1),
 		asm.StoreMem(asm.R1, 0, asm.R2, asm.DWord),
-		asm.Mov.Imm(asm.R0, 0).WithSymbol("out"),
+		asm.Mov.Imm(asm.R0, 0),
 		asm.Return(),
 	}
 }
 
 func ran(counter *ebpf.Map) (Status, string) {
-	if f, err := os.Open("/proc/self/stat"); err == nil {
-		f.Close()
+	f, err := os.Open("/")
+	if err != nil {
+		return Unknown, err.Error()
 	}
+	f.Close()
 	var n uint64
 	if err := counter.Lookup(uint32(0), &n); err != nil {
 		return Unknown, err.Error()
 	}
 	if n == 0 {
-		if pid, err := os.Readlink("/proc/self"); err != nil || pid != fmt.Sprint(os.Getpid()) {
-			return Unknown, "cannot be seen in a pid namespace"
-		}
 		return Missing, "an attached LSM program is not run"
 	}
 	return OK, "an attached LSM program is run"
+}
+
+// ErrInactive means that the kernel takes LSM programs and does not run them.
+var ErrInactive = errors.New("the BPF security module is not active in this kernel (snappyc doctor tells how to boot with it)")
+
+// Active finds out whether the kernel runs LSM programs: from the list of active
+// security modules, or if that cannot be read by a trial. The error wraps
+// ErrInactive if it does not.
+func Active() error { return active(os.DirFS("/")) }
+
+func active(root fs.FS) error {
+	h := host{Report: newReport(""), root: root}
+	if list, err := h.read("sys/kernel/security/lsm"); err == nil {
+		if !slices.Contains(strings.Split(list, ","), "bpf") {
+			return ErrInactive
+		}
+		return nil
+	}
+	h.attach()
+	for _, name := range []string{"lsm.attach", "lsm.runs"} {
+		if f := h.Finding(name); f.Status != OK {
+			return fmt.Errorf("%w: %s", ErrInactive, f.What)
+		}
+	}
+	return nil
 }

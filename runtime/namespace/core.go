@@ -59,6 +59,10 @@ func (s *session) ensure() (err error) {
 	if s.maps != nil {
 		return nil
 	}
+	// Programs that are attached and never run would confine nothing.
+	if err := probe.Active(); err != nil {
+		return err
+	}
 	kernel, err := newKernel()
 	if err != nil {
 		return err

@@ -1,5 +1,7 @@
 //go:build kernel
 
+//vmtest:timeout 300s
+
 package namespace
 
 import (

@@ -328,8 +328,13 @@ func TestInside(t *testing.T) {
 	require.Contains(t, errs.String(), ErrInside.Error())
 }
 
-// TestPreemption: on kernels where a lookup in task storage may fail, no event
-// slips through. It only bites with preempt=full, and is slow then.
+// TestPreemption: on kernels where a lookup in task storage may fail because
+// another task was preempted in the middle of one (before 6.2), no event slips
+// through. The failure shows only with
+//
+//	-exec "$PWD/bin/vmexec -kernel 6.1 -append preempt=full -smp 1"
+//
+// where a dispatcher that trusted the lookup let opens pass within seconds.
 func TestPreemption(t *testing.T) {
 	m := open(t)
 	target := file(t, "target")
