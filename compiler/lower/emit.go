@@ -32,6 +32,9 @@ type emitter struct {
 	leaves   map[leafKey]int
 	rankEnds map[rankKey]int
 	after    *stage // of the verdict, which follows the audit; nil if there is none
+	// bare is the region with nothing at hand; copies counts the regions of a stage.
+	bare   *region
+	copies map[*stage]int
 }
 
 // region is where classes are at hand, by variable.
@@ -41,9 +44,8 @@ type region struct {
 }
 
 type stageKey struct {
-	s   *stage
-	pos int32
-	r   *region
+	s *stage
+	r *region
 }
 
 type leafKey struct {
@@ -72,14 +74,14 @@ func (e *emitter) jump(b, to int) {
 // emitFunc writes the function: skipped events, the audit, the verdict.
 // One of the stages may be nil: then that part does nothing.
 func emitFunc(mod *moduleBuilder, h hookInfo, fs *formulas, audit, decide *stage) *ir.Func {
-	e := &emitter{mod: mod, hook: h.name, fs: fs, starts: map[stageKey]int{}, decide: map[outcome]int{}, leaves: map[leafKey]int{}, rankEnds: map[rankKey]int{}, after: decide}
+	e := &emitter{bare: &region{}, copies: map[*stage]int{}, mod: mod, hook: h.name, fs: fs, starts: map[stageKey]int{}, decide: map[outcome]int{}, leaves: map[leafKey]int{}, rankEnds: map[rankKey]int{}, after: decide}
 	entry := e.block()
 	at := e.skips(entry, h.skip)
 	first := audit
 	if first == nil {
 		first = decide
 	}
-	e.jump(at, e.stage(first, int32(first.start), &region{}))
+	e.jump(at, e.stage(first, int32(first.start), e.bare))
 	f := &ir.Func{Hook: h.name, Blocks: e.blocks, NumValues: e.values}
 	arrange(f)
 	return f
@@ -140,17 +142,30 @@ func (e *emitter) stage(s *stage, pos int32, r *region) int {
 	if int(pos) != s.start {
 		panic("lower: jump into the middle of a stage")
 	}
-	k := stageKey{s, pos, r}
+	return e.start(s, r)
+}
+
+// maxCopies bounds the regions in which one stage is written. In further ones it
+// is entered as if no class were at hand: it asks again for what it needs, which
+// code generation remembers.
+const maxCopies = 4
+
+// start gives the block at which a stage starts.
+func (e *emitter) start(s *stage, r *region) int {
+	k := stageKey{s, r}
 	if b, ok := e.starts[k]; ok {
 		return b
 	}
+	if e.copies[s] >= maxCopies && r != e.bare {
+		return e.start(s, e.bare)
+	}
+	e.copies[s]++
 	b := e.block()
 	e.starts[k] = b
-	at := b
 	if s.ranks != nil {
-		r = e.ranked(at, s.ranks, r)
+		r = e.ranked(b, s.ranks, r)
 	}
-	e.jump(at, e.enter(s, r))
+	e.jump(b, e.enter(s, r))
 	return b
 }
 
@@ -210,26 +225,60 @@ func (e *emitter) enter(s *stage, r *region) int {
 	return e.write(s, s.nodes, s.root, r)
 }
 
+// maxRegions is the number of classifiers of a DAG above which all are run where
+// one is needed first: otherwise each set of them has a region.
+const maxRegions = 3
+
 // write writes the nodes that are reached from root, and the regions that they lead to.
 func (e *emitter) write(s *stage, nodes []node, root int32, r *region) int {
-	w := &writer{emitter: e, s: s, nodes: nodes, r: r, memo: map[int32]int{}, wanted: map[int32]*wanted{}}
+	w := &writer{emitter: e, s: s, nodes: nodes, r: r, memo: map[int32]int{}, wanted: map[int32]int{}}
+	missing := e.missing(nodes, root, r)
+	w.together = len(missing) > maxRegions
 	first := w.node(root)
-	vars := make([]int32, 0, len(w.wanted))
-	for v := range w.wanted {
-		vars = append(vars, v)
-	}
-	slices.Sort(vars)
-	for _, v := range vars {
-		want := w.wanted[v]
-		inner := e.classify(want.block, e.fs.vars[v], r)
+	for _, v := range slices.Sorted(maps.Keys(w.wanted)) {
+		b := w.wanted[v]
+		vars := []int32{v}
+		if w.together {
+			vars = missing
+		}
+		inner := r
+		for _, v := range vars {
+			inner = e.classify(b, e.fs.vars[v], inner)
+		}
 		if s.ranks != nil {
-			inner = e.ranked(want.block, s.ranks, inner)
+			inner = e.ranked(b, s.ranks, inner)
 		}
 		reduced := &reducer{nodes: slices.Clone(nodes), fs: e.fs, r: r, goal: v, memo: map[int32]int32{}, same: map[string]int32{}}
 		start := reduced.node(root)
-		e.jump(want.block, e.write(s, reduced.nodes, start, inner))
+		e.jump(b, e.write(s, reduced.nodes, start, inner))
 	}
 	return first
+}
+
+// missing lists the class variables of a DAG that are not at hand, in order.
+func (e *emitter) missing(nodes []node, root int32, r *region) []int32 {
+	var out []int32
+	seen := map[int32]bool{}
+	var walk func(int32)
+	walk = func(id int32) {
+		if id == impossible || seen[id] {
+			return
+		}
+		seen[id] = true
+		n := &nodes[id]
+		if n.v < 0 {
+			return
+		}
+		if _, ok := r.classes[n.v]; !ok && e.fs.vars[n.v].kind == classVar {
+			out = append(out, n.v)
+		}
+		for _, k := range n.kids {
+			walk(k)
+		}
+	}
+	walk(root)
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // classify computes a class in a block and gives the region behind it.
@@ -258,19 +307,22 @@ type reducer struct {
 	same  map[string]int32
 }
 
+// anyClass is the goal of reaching any class that is not at hand.
+const anyClass = -1
+
 // impossible stands for a node that does not lead to the goal.
 const impossible = -1
 
 func (d *reducer) node(id int32) int32 {
 	n := d.nodes[id]
-	if n.v == d.goal {
-		return id
-	}
 	if n.v < 0 {
 		return impossible
 	}
 	if v := d.fs.vars[n.v]; v.kind == classVar {
 		if _, ok := d.r.classes[n.v]; !ok {
+			if n.v == d.goal || d.goal == anyClass {
+				return id
+			}
 			return impossible
 		}
 	}
@@ -337,15 +389,15 @@ func (n *node) kid(i int32) int32 {
 // writer writes the nodes of a DAG in one region.
 type writer struct {
 	*emitter
-	s      *stage
-	nodes  []node
-	r      *region
-	memo   map[int32]int
-	wanted map[int32]*wanted
+	s     *stage
+	nodes []node
+	r     *region
+	memo  map[int32]int
+	// wanted are the blocks at which classes will be computed, by variable or, with
+	// together, at anyClass.
+	wanted   map[int32]int
+	together bool
 }
-
-// wanted is the block at which a class will be computed.
-type wanted struct{ block int }
 
 func (w *writer) node(id int32) int {
 	if w.mod.over {
@@ -368,12 +420,16 @@ func (w *writer) fresh(id int32) int {
 	if v.kind == classVar {
 		class, ok := w.r.classes[n.v]
 		if !ok {
-			want := w.wanted[n.v]
-			if want == nil {
-				want = &wanted{w.block()}
-				w.wanted[n.v] = want
+			goal := n.v
+			if w.together {
+				goal = anyClass
 			}
-			return want.block
+			b, ok := w.wanted[goal]
+			if !ok {
+				b = w.block()
+				w.wanted[goal] = b
+			}
+			return b
 		}
 		if n.need {
 			return w.node(n.kids[0])
