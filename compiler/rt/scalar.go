@@ -24,7 +24,6 @@ func LoadScalar(b *emit.Builder, dst, ctx emit.Reg, s hook.Scalar) {
 	if n := len(s.Steps); n > 0 {
 		null, end := b.NewLabel(), b.NewLabel()
 		// The current task is never NULL, and code that is never reached is refused.
-		mayBeNull := n > 1 || !s.Base.Current
 		if !s.Base.Current {
 			b.JumpImm(emit.JEq, dst, 0, null)
 		}
@@ -33,21 +32,12 @@ func LoadScalar(b *emit.Builder, dst, ctx emit.Reg, s hook.Scalar) {
 		// which the value is the first part.
 		last := s.Steps[n-1]
 		r.loadPart(size, dst, dst, emit.Field(last.Struct, last.Members...), 0)
-<<<<<<< HEAD
-		if b.Used(null) { // not on the way from the current task to a field of its own
-			b.Goto(end)
-			b.Bind(null)
-			b.Const(dst, 0)
-		}
-		b.Bind(end)
-=======
-		if mayBeNull {
+		if b.Used(null) {
 			b.Goto(end)
 			b.Bind(null)
 			b.Const(dst, 0)
 			b.Bind(end)
 		}
->>>>>>> rt
 	}
 	// The upper bytes of a small argument are undefined, those of a load zero.
 	if bits := int64(64 - 8*int(s.Size)); bits > 0 {
