@@ -50,7 +50,7 @@ func (k *Kernel) guard(name, hookName string, super ...int16) *ebpf.ProgramSpec 
 			asm.JNE.Reg(asm.R1, asm.R2, "allow"))
 	}
 	in = join(in,
-		k.record(asm.R6, -8, "allow", "deny"),
+		k.record(lookup{none: "allow", found: "deny", busy: "deny", scratch: asm.R6, slot: -8}),
 		asm.Instructions{
 			asm.LoadMem(asm.R1, asm.R0, abi.TaskID, asm.DWord),
 			asm.JEq.Imm(asm.R1, 0, "allow"),
