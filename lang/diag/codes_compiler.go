@@ -1,5 +1,10 @@
 package diag
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Codes of the compiler behind the checker: limits (SNP050x) and what this
 // version cannot enforce (SNP060x).
 const (
@@ -14,10 +19,53 @@ const (
 
 // compilerCodes explains the codes of the compiler (SNP05xx, SNP06xx).
 var compilerCodes = []CodeInfo{
+	{Code: TablesTooLarge, Severity: Error, Title: "decision tables too large",
+		Explanation: `What the policy says about each combination of its patterns is kept in tables, of at most 4 MiB for each kernel hook. Patterns
+that overlap in many ways, such as hundreds of directories and hundreds of file names in any directory, have too many combinations.
+
+Use fewer distinct patterns, put those that are treated alike into one set, or divide the rules into two policies that are stacked.`,
+		Bad:      "policy p\ndeny file.rename when path under \"/srv/a1\" and to matches \"**/b1\"\n# … hundreds more, over both paths\n",
+		Generate: manyPairs,
+		Good:     "policy p\nset from = path { \"/srv/a1\", \"/srv/a2\" }\nset into = path { \"**/b1\", \"**/b2\" }\ndeny file.rename when path in from and to in into\n"},
+	{Code: PatternsTooComplex, Severity: Error, Title: "path patterns too complex",
+		Explanation: `All patterns over the paths of a hook are matched at once, in one pass over the path. A pattern with a * or ** that is followed
+by many ? or brackets has to remember where it might have begun, which doubles the work with each of them.
+
+Say what comes behind the star by exact text, or match more and narrow it down by another condition.`,
+		Bad:  "policy p\ndeny exec when path matches \"/opt/*a????????????????????????????\"\n",
+		Good: "policy p\ndeny exec when path matches \"/opt/*a*\"\n"},
+	{Code: SetsTooComplex, Severity: Error, Title: "ranges or networks overlap in too many ways",
+		Explanation: `Thousands of rules whose ranges or networks lie inside one another have too many combinations of rules that hold at once.
+
+Put ranges that are treated alike into one set.`,
+		Bad: "policy p\ndeny net.connect when port < 2\ndeny net.connect when port < 3\n# … thousands more\n",
+		Generate: func() string {
+			var b strings.Builder
+			b.WriteString("policy p\n")
+			for i := range 3000 {
+				fmt.Fprintf(&b, "deny net.connect when port < %d\n", i+2)
+			}
+			return b.String()
+		},
+		Good: "policy p\ndeny net.connect when port < 3002\n"},
 	{Code: UnresolvableValue, Severity: Error, Title: "value that may be unresolved is computed with",
 		Explanation: `The kernel may fail to give the address or port of a socket operation, when the caller passes too few bytes or an address family
 with a layout of its own. Such a value can be compared with constants, ranges and sets: then the condition is unresolved and
 counts against the event. Arithmetic on it, and comparing it with another field, have no such answer in this version.`,
 		Bad:  "policy p\ndeny net.connect when port == uid\n",
 		Good: "policy p\ndeny net.connect when port == 1000 and uid == 1000\n"},
+}
+
+// manyPairs is a policy over so many pairs of paths that its tables are too large.
+func manyPairs() string {
+	var b strings.Builder
+	b.WriteString("policy p\ndefault deny for file.rename\n")
+	for i := range 340 {
+		dir := fmt.Sprintf("\"/srv/some/long/directory/name/of/project/number-%d\"", i)
+		file := fmt.Sprintf("\"**/some-long-file-name-that-is-found-in-many-places-%d\"", i)
+		fmt.Fprintf(&b, "deny file.rename when path under %s and to matches %s\n", dir, file)
+		fmt.Fprintf(&b, "audit file.rename when path matches %s and to under %s\n", file, dir)
+		fmt.Fprintf(&b, "allow file.rename when path matches %s and to matches %s\n", file, file)
+	}
+	return b.String()
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -86,7 +87,7 @@ func (s *session) settle(name string, f filter) ([]core.Task, error) {
 		if !busy {
 			return tasks, nil
 		}
-		runtime.Gosched()
+		time.Sleep(time.Millisecond) // lets the task that is in the way go on
 	}
 	return nil, ErrUnstable
 }
