@@ -1,14 +1,17 @@
 package codegen
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/snappy-policy/snappy/compiler/emit"
 	"github.com/snappy-policy/snappy/compiler/ir"
 	"github.com/snappy-policy/snappy/compiler/rt"
 	"github.com/snappy-policy/snappy/kernel/abi"
 	"github.com/snappy-policy/snappy/kernel/hook"
+	"github.com/snappy-policy/snappy/lang/source"
 )
 
 // The frame of a program, below FP.
@@ -30,18 +33,31 @@ type program struct {
 	height []int // of each block, see heights
 	// reached tells which blocks the code so far leads to; verifiers refuse others.
 	reached []bool
-	memo    map[int]int // classifier → stack slot of its class, if several blocks ask for it
+	length  map[source.Span]int // of the code that a span caused
+	memo    map[int]int         // classifier → stack slot of its class, if several blocks ask for it
 	tail    emit.Label
 	broken  emit.Label
 	// sharedTail and brokenUsed tell whether anything jumps there.
 	sharedTail, brokenUsed bool
 }
 
+// longest is the span that caused most of the code.
+func (p *program) longest() source.Span {
+	var best source.Span
+	for s, n := range p.length {
+		b := p.length[best]
+		if n > b || n == b && best.File != nil && cmp.Or(strings.Compare(s.File.Name, best.File.Name), s.Start-best.Start, s.End-best.End) < 0 {
+			best = s
+		}
+	}
+	return best
+}
+
 func (p *program) generate() error {
 	if err := p.allocate(); err != nil {
 		return err
 	}
-	p.height = heights(p.f)
+	p.height, p.length = heights(p.f), map[source.Span]int{}
 	p.reached = make([]bool, len(p.f.Blocks))
 	p.reached[0] = true
 	for range p.f.Blocks {
@@ -58,14 +74,23 @@ func (p *program) generate() error {
 			continue
 		}
 		p.Bind(p.blocks[i])
+		start := p.Len()
+		count := func(s source.Span) {
+			if !s.IsZero() {
+				p.length[s] += p.Len() - start
+			}
+			start = p.Len()
+		}
 		for j := range b.Instrs {
 			if err := p.instr(&b.Instrs[j]); err != nil {
 				return fmt.Errorf("block %d, instruction %d: %w", b.ID, j, err)
 			}
+			count(b.Instrs[j].Span)
 		}
 		if err := p.term(&b.Term, i); err != nil {
 			return fmt.Errorf("block %d: %w", b.ID, err)
 		}
+		count(b.Term.Span)
 	}
 	p.finish()
 	return nil
