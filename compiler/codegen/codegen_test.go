@@ -537,7 +537,7 @@ func TestRefused(t *testing.T) {
 }
 
 // TestStackOfCallChains: whatever classifies, computes and reports at a hook
-// leaves half of the kernel's limit to the program. Kernels round each frame up
+// leaves room for the frame of a program. Kernels round each frame up
 // to 32 bytes.
 func TestStackOfCallChains(t *testing.T) {
 	automaton, err := match.Compile([]match.Atom{{Patterns: []match.Pattern{{Kind: match.Glob, Text: "/a/**/b*"}}}}, match.Options{})
