@@ -48,6 +48,26 @@ Put ranges that are treated alike into one set.`,
 			return b.String()
 		},
 		Good: "policy p\ndeny net.connect when port < 3002\n"},
+	{Code: ProgramTooLarge, Severity: Error, Title: "program too large",
+		Explanation: `The rules over one kernel hook become one program, of at most 250,000 instructions: kernels verify no more than a million, some of
+them twice. Paths, names, addresses and single numbers take none to speak of, however many there are. Arithmetic and
+comparisons between fields take some for each rule, and so do rules over several fields at once that share no values.
+
+Divide the policy into two that are stacked, or say less by arithmetic.`,
+		Bad: "policy p\ndeny exec when uid/3 + gid/3 + ppid/3 == 7\n# … thousands more, with long sums\n",
+		Generate: func() string {
+			var b strings.Builder
+			b.WriteString("policy p\n")
+			for i := range 500 {
+				fmt.Fprintf(&b, "deny exec when %d%s == 7\n", i, strings.Repeat(" + uid / 3 + gid / 7", 60))
+			}
+			return b.String()
+		},
+		Good: "policy p\ndeny exec when uid/3 + gid/3 + ppid/3 == 7\n"},
+	{Code: CompilerBug, Severity: Error, Title: "fault of the compiler",
+		Explanation: `The compiler came upon a contradiction in itself. Nothing is compiled. No policy should earn this code; please report the one that did.`,
+		Bad:         "policy p\n# there is no example: whatever earns this code is a fault to be mended\n",
+		Good:        "policy p\n"},
 	{Code: UnresolvableValue, Severity: Error, Title: "value that may be unresolved is computed with",
 		Explanation: `The kernel may fail to give the address or port of a socket operation, when the caller passes too few bytes or an address family
 with a layout of its own. Such a value can be compared with constants, ranges and sets: then the condition is unresolved and
