@@ -63,7 +63,7 @@ cat "$work/reports"
 echo
 echo "the server ended with code $code: 128 + SIGKILL, as the policy's kill rule wants"
 [ $code = 137 ] || fail "the server should have been killed"
-for want in "denied file.open /etc/shadow by .*$rules:[0-9]* (secrets) " "denied exec /.*/*sh by .*$rules:[0-9]* default " \
+for want in "denied file.open /etc/shadow by .*$rules:[0-9]* (secrets) " "denied exec /[^ ]* by .*$rules:[0-9]* default " \
 	"denied file.[a-z]* /srv/www/page.txt by .*$rules:[0-9]* default " "denied file.rename /srv/www/page.txt -> /srv/www/gone.txt by .*$rules:[0-9]* default " \
 	"denied net.connect .*port=22 by .*$rules:[0-9]* default " "denied net.bind .*port=4444 by .*$rules:[0-9]* default " \
 	"killed file.[a-z]* /proc/sys/kernel/domainname by .*$rules:[0-9]* (tampering) "; do
