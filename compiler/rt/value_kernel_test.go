@@ -4,8 +4,8 @@ package rt
 
 import (
 	"os"
-	"slices"
 	"os/exec"
+	"slices"
 	"strconv"
 	"testing"
 
