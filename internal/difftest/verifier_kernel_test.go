@@ -23,7 +23,7 @@ func TestVerifierAcceptsEverything(t *testing.T) {
 	start := time.Now()
 	accepted := 0
 	for i := range uint64(objects) {
-		text := progen.Policy(rand.New(rand.NewPCG(run, 1<<32+i)), progen.Default(), progen.Options{Rules: 4, Kill: true})
+		text := progen.Policy(rand.New(rand.NewPCG(run, 1<<32+i)), progen.Default(), progen.Options{Rules: 3, Kill: true})
 		p, err := h.Load(text)
 		if err != nil {
 			t.Errorf("policy %d: %+v\n%s", i, err, text)
