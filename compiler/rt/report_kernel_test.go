@@ -99,15 +99,6 @@ func (e *events) of(h string, f func()) abi.Event {
 	return out[0]
 }
 
-func (e *events) counter(n uint32) (sum uint64) {
-	var v []uint64
-	require.NoError(e.t, e.coll.Maps[abi.MapCounters].Lookup(n, &v))
-	for _, x := range v {
-		sum += x
-	}
-	return sum
-}
-
 func eventText(ev abi.Event, i int) string {
 	n := []uint16{ev.Path0Len, ev.Path1Len}[i]
 	data := ev.Data[i*abi.EventPathBytes:][:abi.EventPathBytes]
@@ -211,13 +202,13 @@ func testReports(t *testing.T, built bool) {
 		require.NotEqual(t, "path_rmdir", hook.Hooks()[ev.Hook].Name)
 	}
 	// Events that do not fit are counted.
-	lost := e.counter(abi.CounterEventsLost)
+	lost := counter(t, coll, abi.CounterEventsLost)
 	for range abi.EventsBytes/abi.EventMax + 100 {
 		unix.Mknod(dir+"/n", unix.S_IFREG|0o600, 0)
 		unix.Unlink(dir + "/n")
 	}
-	require.Greater(t, e.counter(abi.CounterEventsLost), lost)
-	require.Zero(t, e.counter(abi.CounterNoScratch))
+	require.Greater(t, counter(t, coll, abi.CounterEventsLost), lost)
+	require.Zero(t, counter(t, coll, abi.CounterNoScratch))
 	require.NotEmpty(t, e.all())
 	ev = e.of("path_unlink", func() { require.NoError(t, unix.Unlink(dir+"/s")) })
 	require.Equal(t, dir+"/s", eventText(ev, 0))
