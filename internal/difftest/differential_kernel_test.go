@@ -32,9 +32,9 @@ func TestMain(m *testing.M) { attempt.Main(m) }
 
 // How much is tried.
 const (
-	singles     = 80 // policies, each alone
-	stacks      = 24 // of two or three of them
-	perPolicy   = 26 // attempts
+	singles     = 60 // policies, each alone
+	stacks      = 20 // of two or three of them
+	perPolicy   = 30 // attempts
 	leastTries  = 2000
 	mostReports = 6 // kinds of failing cases of which one is made small
 	shrinkSteps = 60
@@ -163,7 +163,7 @@ func options(i uint64) progen.Options {
 	case 1:
 		return progen.Options{Rules: 3, Depth: 4, NoCapability: true}
 	default:
-		return progen.Options{Rules: 10, NoCapability: true, Kill: true}
+		return progen.Options{Rules: 6, NoCapability: true, Kill: true}
 	}
 }
 

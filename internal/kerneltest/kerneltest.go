@@ -94,10 +94,11 @@ func (h *Host) Load(text string) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, h.load(p)
+	return p, h.Add(p)
 }
 
-func (h *Host) load(p *Policy) error {
+// Add loads a compiled policy.
+func (h *Host) Add(p *Policy) error {
 	obj, err := loader.Read(p.Object)
 	if err != nil {
 		return err

@@ -41,7 +41,8 @@ func (n *Namespace) Destroy() error {
 	if err := s.free(n.id); err != nil {
 		return err
 	}
-	return errors.Join(n.hold.release(), s.trim())
+	delete(spaces, abi.SpaceIndex(n.id))
+	return errors.Join(n.hold.release(), s.trimTo(spaces))
 }
 
 // Collect frees the namespaces that have no members, no children and no process
@@ -93,7 +94,7 @@ func (m *Manager) Collect() error {
 	if left == 0 && len(spaces) == 0 {
 		return s.tearDown()
 	}
-	return s.trim()
+	return s.trimTo(spaces)
 }
 
 // collectPolicies unloads what nobody has and says how many are left.

@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/snappy-policy/snappy/kernel/abi"
 	"github.com/snappy-policy/snappy/kernel/core"
 	"github.com/snappy-policy/snappy/kernel/hook"
 	"github.com/snappy-policy/snappy/kernel/probe"
@@ -252,6 +253,11 @@ func (s *session) trim() error {
 	if err != nil {
 		return err
 	}
+	return s.trimTo(spaces)
+}
+
+// trimTo is trim for the namespaces that exist.
+func (s *session) trimTo(spaces map[uint32]*abi.Space) error {
 	policies, err := s.policies()
 	if err != nil {
 		return err

@@ -234,16 +234,20 @@ func (s *session) add(record *abi.Space, p *Policy, loaded []*Policy) error {
 
 // freeID counts on to the next id whose entry is free.
 func (s *session) freeID() (uint64, error) {
-	spaces, err := s.spaces()
-	if err != nil {
-		return 0, err
-	}
 	for range abi.MaxSpaces {
 		id, err := s.nextID(core.MetaLastSpace)
 		if err != nil {
 			return 0, err
 		}
-		if index := abi.SpaceIndex(id); index != 0 && spaces[index] == nil {
+		index := abi.SpaceIndex(id)
+		if index == 0 {
+			continue
+		}
+		var sp abi.Space
+		if err := s.maps[abi.MapSpaces].Lookup(index, &sp); err != nil {
+			return 0, fmt.Errorf("map %s: %w", abi.MapSpaces, err)
+		}
+		if sp.ID == 0 {
 			return id, nil
 		}
 	}
