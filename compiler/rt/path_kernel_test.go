@@ -468,7 +468,7 @@ func testExecPath(t *testing.T, r *results) {
 // Scratch memory is there for each of many threads that want it at once.
 func testThreads(t *testing.T, r *results) {
 	dir := t.TempDir()
-	const threads, each = 150, 3
+	const threads, each = 100, 3 // what fits into t_results
 	r.all()
 	var ready, done sync.WaitGroup
 	begin := make(chan struct{})

@@ -95,8 +95,9 @@ const (
 	walkUnnamed // the mount is internal
 )
 
-// workEnd is where the path ends in Work, with a NUL and abi.PathPad zeros.
-const workEnd = abi.PathMax
+// workEnd is where the path ends in Work, with a NUL and abi.PathPad zeros. There
+// is just room for a path of 4,095 bytes before it.
+const workEnd = abi.PathBuffer - 1 - abi.PathPad
 
 // seqsMax is how many words the second way has room for: the buffer that the path
 // will be moved to, which is free until then. Paths with more names, all of them
@@ -423,7 +424,6 @@ func walkStep() (object.Func, error) {
 	r.Op(emit.Sub, emit.R2, emit.R9)
 	r.OpImm(emit.Sub, emit.R2, 1)
 	r.JumpImm(emit.JGe, emit.R2, abi.PathMax, failed) // wrapped: too long
-	r.JumpImm(emit.JEq, emit.R2, 0, failed)
 	r.Store(emit.DW, emit.R6, wPos, emit.R2)
 	r.Move(emit.R1, emit.R6)
 	r.Op(emit.Add, emit.R1, emit.R2)
