@@ -228,7 +228,8 @@ func TestUnresolved(t *testing.T) {
 	for _, what := range []attempt.Attempt{
 		{Op: "open", Dir: attempt.DirDeep, Path: "f"},
 		{Op: "open", Dir: attempt.DirDetached, Path: "f"},
-		{Op: "chmod", Dir: attempt.DirDead, Path: "f", Mode: 0o700},
+		{Op: "chmod", Dir: attempt.DirDeep, Path: "f", Mode: 0o700},
+		{Op: "chmod", Dir: attempt.DirDetached, Path: "f", Mode: 0o700},
 	} {
 		for _, who := range []*attempt.Agent{free, other} {
 			require.NoError(t, u.Reset())
