@@ -63,42 +63,53 @@ func Check(fsys fs.FS, name string, opts Options) (*Result, diag.List) {
 }
 
 // Compile makes an object of a policy. There is none if the list has errors.
-func Compile(fsys fs.FS, name string, opts Options) (r *Result, list diag.List) {
-	r, list = Check(fsys, name, opts)
+func Compile(fsys fs.FS, name string, opts Options) (*Result, diag.List) {
+	r, list := Check(fsys, name, opts)
 	if list.HasErrors() {
 		return r, list
 	}
+	return r, append(list, r.compile(opts)...)
+}
+
+// compile makes an object of the checked policy. A panic behind this line is a
+// broken invariant of the compiler.
+func (r *Result) compile(opts Options) (list diag.List) {
 	main := source.Span{File: r.Unit.Main.Source}
 	defer func() {
 		if p := recover(); p != nil {
 			list = append(list, bug(main, fmt.Errorf("%v\n%s", p, debug.Stack())))
 		}
 	}()
-	module, found := lower.Lower(r.Policy)
+	module, list := lower.Lower(r.Policy)
 	r.Module = module
-	list = append(list, found...)
 	if list.HasErrors() {
-		return r, list
+		return list
 	}
 	if err := opt.Run(module, opt.Options{Check: opts.CheckPasses}); err != nil {
-		return r, append(list, bug(main, err))
+		return append(list, bug(main, err))
 	}
 	file, err := codegen.Generate(codegen.Input{Module: module, Hooks: hook.Hooks(), Files: r.Policy.Files, Operations: hook.Operations()})
 	if errors.Is(err, codegen.ErrTooLarge) {
-		return r, append(list, diag.Diagnostic{Code: diag.ProgramTooLarge, Severity: diag.Error, Span: main, Message: err.Error(),
-			Help: "split the policy into two layers: run takes several --policy"})
+		d := diag.Diagnostic{Code: diag.ProgramTooLarge, Severity: diag.Error, Span: main, Message: err.Error(),
+			Help: "split the policy into two layers, which are loaded together"}
+		var limit *codegen.LimitError
+		if errors.As(err, &limit) && !limit.Span.IsZero() {
+			d.Span = limit.Span
+			d.Message += "; this rule causes most of them"
+		}
+		return append(list, d)
 	}
 	if err != nil {
-		return r, append(list, bug(main, err))
+		return append(list, bug(main, err))
 	}
 	r.File = file
 	file.Meta = r.meta(opts.Version)
 	data, err := object.Write(file)
 	if err != nil {
-		return r, append(list, bug(main, err))
+		return append(list, bug(main, err))
 	}
 	r.Object = data
-	return r, list
+	return list
 }
 
 // bug reports a broken invariant of the compiler as a diagnostic.

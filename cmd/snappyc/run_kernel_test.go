@@ -106,7 +106,7 @@ func TestRunCodes(t *testing.T) {
 		{"not there", "nginx.snp", []string{"nosuch"}, 127, "", "snappyc: exec: \"nosuch\": executable file not found in $PATH\n"},
 		{"path not there", "nginx.snp", []string{"/no/such"}, 127, "", "snappyc: exec: \"/no/such\": stat /no/such: no such file or directory\n"},
 		{"not executable", "nginx.snp", []string{"./nginx.snp"}, 126, "", "snappyc: exec: \"./nginx.snp\": permission denied\n"},
-		{"exec denied", "tools.snp", []string{"snappyc", "version"}, 126, "",
+		{"exec denied", "tools.snp", []string{"/usr/bin/snappyc", "version"}, 126, "",
 			"snappy: denied exec /usr/bin/snappyc by tools.snp:4 pid PID snappyc\nsnappyc: fork/exec /usr/bin/snappyc: permission denied\n"},
 		{"denied", "nginx.snp", []string{"cat", "/etc/shadow"}, 1, "",
 			"cat: can't open '/etc/shadow': No such file or directory\nsnappy: denied file.open /etc/shadow by nginx.snp:5 (secrets) pid PID cat\n"},

@@ -9,9 +9,9 @@ import (
 )
 
 // frameLimit is how much of the stack a program may use, in bytes. The chains of
-// routines that it calls need less than the other half (MAX_BPF_STACK, 512,
+// routines that it calls need less than the rest (MAX_BPF_STACK, 512,
 // counts a chain of calls; TestStackOfCallChains).
-const frameLimit = 256
+const frameLimit = 288
 
 // place is where a value lives: a register, or a stack slot.
 type place struct {

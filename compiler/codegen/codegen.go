@@ -41,6 +41,24 @@ const sigkill = 9
 // jumps and stack reach.
 var ErrTooLarge = errors.New("program too large")
 
+// MaxSlots is how many instruction slots (8 bytes each) a hook's program may
+// have, without the routines of compiler/rt. The kernel takes 1,000,000 and its
+// verifier walks no more than that (BPF_COMPLEXITY_LIMIT_INSNS), some of them twice.
+const MaxSlots = 250_000
+
+// LimitError is a program that is too long. It wraps ErrTooLarge.
+type LimitError struct {
+	Hook  string
+	Slots int         // that it needs
+	Span  source.Span // what caused most of them
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("the program of hook %s needs %d instructions, at most %d", e.Hook, e.Slots, MaxSlots)
+}
+
+func (e *LimitError) Unwrap() error { return ErrTooLarge }
+
 // Input is what Generate needs beside the module.
 type Input struct {
 	Module *ir.Module
@@ -69,7 +87,7 @@ func Generate(in Input) (*object.File, error) {
 			return nil, fmt.Errorf("codegen: no hook %q", f.Hook)
 		}
 		if err := g.program(f, in.Hooks[i]); err != nil {
-			return nil, fmt.Errorf("hook %s: %w", f.Hook, err)
+			return nil, err
 		}
 	}
 	g.dropUnused()
@@ -194,11 +212,21 @@ func (g *generator) program(f *ir.Func, h *hook.Hook) error {
 	ctx := btf.FuncParam{Name: "ctx", Type: &btf.Pointer{Target: (*btf.Void)(nil)}}
 	p.Builder = emit.New(f.Hook, []btf.FuncParam{ctx}, &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}, g.firstLine())
 	if err := p.generate(); err != nil {
-		return err
+		return fmt.Errorf("hook %s: %w", f.Hook, err)
 	}
+	slots := 0
 	code, err := p.Build()
+	for _, in := range code.Code {
+		slots++
+		if in.Op == object.OpLddw {
+			slots++
+		}
+	}
+	if slots > MaxSlots {
+		return &LimitError{Hook: f.Hook, Slots: slots, Span: p.longest()}
+	}
 	if errors.Is(err, emit.ErrJumpRange) {
-		return fmt.Errorf("%w: %d instructions in one decision: %w", ErrTooLarge, p.Len(), err)
+		return &LimitError{Hook: f.Hook, Slots: p.Len(), Span: p.longest()}
 	}
 	if err != nil {
 		return err

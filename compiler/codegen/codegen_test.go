@@ -476,6 +476,28 @@ func TestLongFunctions(t *testing.T) {
 	}
 }
 
+// TestTooLong: a program beyond the limit is refused, naming what is longest.
+func TestTooLong(t *testing.T) {
+	text := source.New("p.snp", "policy p\ndeny exec\ndeny net.socket\n")
+	m := parse(t, leaves)
+	m.Funcs = []*ir.Func{chain(45_000)}
+	_, err := generate(m)
+	require.ErrorIs(t, err, ErrTooLarge)
+	for i, b := range m.Funcs[0].Blocks {
+		b.Term.Span = source.Span{File: text, Start: 9, End: 18}
+		if i%3 == 0 {
+			b.Term.Span = source.Span{File: text, Start: 19, End: 34}
+		}
+	}
+	_, err = generate(m)
+	var limit *LimitError
+	require.ErrorAs(t, err, &limit)
+	require.Equal(t, "socket_create", limit.Hook)
+	require.Equal(t, "p.snp:2:1", limit.Span.String())
+	require.Greater(t, limit.Slots, MaxSlots)
+	require.ErrorContains(t, err, "at most 250000")
+}
+
 // TestWideSwitch: more intervals than a jump reaches.
 func TestWideSwitch(t *testing.T) {
 	m := parse(t, leaves)
@@ -515,7 +537,7 @@ func TestRefused(t *testing.T) {
 }
 
 // TestStackOfCallChains: whatever classifies, computes and reports at a hook
-// leaves half of the kernel's limit to the program. Kernels round each frame up
+// leaves room for the frame of a program. Kernels round each frame up
 // to 32 bytes.
 func TestStackOfCallChains(t *testing.T) {
 	automaton, err := match.Compile([]match.Atom{{Patterns: []match.Pattern{{Kind: match.Glob, Text: "/a/**/b*"}}}}, match.Options{})

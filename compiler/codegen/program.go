@@ -1,20 +1,28 @@
 package codegen
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/snappy-policy/snappy/compiler/emit"
 	"github.com/snappy-policy/snappy/compiler/ir"
 	"github.com/snappy-policy/snappy/compiler/rt"
 	"github.com/snappy-policy/snappy/kernel/abi"
 	"github.com/snappy-policy/snappy/kernel/hook"
+	"github.com/snappy-policy/snappy/lang/source"
 )
 
-// The frame of a program, below FP.
+// The frame of a program, below FP. The numbers of leaves lie where verifiers do
+// not follow values (4 bytes that do not begin a word of 8): so they verify the tail
+// and the routines that it calls once, not once for each leaf.
 const (
-	slotBuilt = -8  // which paths have been built, as rt.Report wants it
-	spillBase = -16 // first spilled value; further ones below
+	slotBuilt = -8  // 8 bytes: which paths have been built, as rt.Report wants it
+	slotLeaf  = -12 // 4 bytes: the verdict
+	slotAudit = -20 // 4 bytes: what to report besides, 0 if nothing
+	spillBase = -32 // first spilled value; further ones below
 )
 
 // program generates one hook's program.
@@ -30,18 +38,32 @@ type program struct {
 	height []int // of each block, see heights
 	// reached tells which blocks the code so far leads to; verifiers refuse others.
 	reached []bool
-	memo    map[int]int // classifier → stack slot of its class, if several blocks ask for it
+	length  map[source.Span]int // of the code that a span caused
+	memo    map[int]int         // classifier → stack slot of its class, if several blocks ask for it
 	tail    emit.Label
 	broken  emit.Label
 	// sharedTail and brokenUsed tell whether anything jumps there.
 	sharedTail, brokenUsed bool
+	audits                 bool // the function has reports besides the verdict's
+}
+
+// longest is the span that caused most of the code.
+func (p *program) longest() source.Span {
+	var best source.Span
+	for s, n := range p.length {
+		b := p.length[best]
+		if n > b || n == b && best.File != nil && cmp.Or(strings.Compare(s.File.Name, best.File.Name), s.Start-best.Start, s.End-best.End) < 0 {
+			best = s
+		}
+	}
+	return best
 }
 
 func (p *program) generate() error {
 	if err := p.allocate(); err != nil {
 		return err
 	}
-	p.height = heights(p.f)
+	p.height, p.length = heights(p.f), map[source.Span]int{}
 	p.reached = make([]bool, len(p.f.Blocks))
 	p.reached[0] = true
 	for range p.f.Blocks {
@@ -50,6 +72,9 @@ func (p *program) generate() error {
 	p.tail, p.broken = p.NewLabel(), p.NewLabel()
 	p.Move(emit.R6, emit.R1)
 	p.StoreImm(emit.DW, emit.FP, slotBuilt, 0)
+	if p.audits = audits(p.f); p.audits {
+		p.StoreImm(emit.W, emit.FP, slotAudit, 0)
+	}
 	for _, id := range sortedKeys(p.memo) {
 		p.StoreImm(emit.DW, emit.FP, p.memo[id], -1)
 	}
@@ -58,14 +83,23 @@ func (p *program) generate() error {
 			continue
 		}
 		p.Bind(p.blocks[i])
+		start := p.Len()
+		count := func(s source.Span) {
+			if !s.IsZero() {
+				p.length[s] += p.Len() - start
+			}
+			start = p.Len()
+		}
 		for j := range b.Instrs {
 			if err := p.instr(&b.Instrs[j]); err != nil {
 				return fmt.Errorf("block %d, instruction %d: %w", b.ID, j, err)
 			}
+			count(b.Instrs[j].Span)
 		}
 		if err := p.term(&b.Term, i); err != nil {
 			return fmt.Errorf("block %d: %w", b.ID, err)
 		}
+		count(b.Term.Span)
 	}
 	p.finish()
 	return nil
@@ -92,16 +126,18 @@ func (p *program) instr(in *ir.Instr) error {
 	case ir.Lookup:
 		p.lookup(in)
 	case ir.Report:
-		skip := p.NewLabel()
-		r := p.use(in.X, emit.R2)
-		p.JumpImm(emit.JEq, r, 0, skip)
-		p.Move(emit.R2, r)
-		p.callReport()
-		p.Bind(skip)
+		// One event has one report at most. The tail makes it.
+		p.Store(emit.W, emit.FP, slotAudit, p.use(in.X, emit.R2))
 	default:
 		return p.arith(in)
 	}
 	return nil
+}
+
+func audits(f *ir.Func) bool {
+	return slices.ContainsFunc(f.Blocks, func(b *ir.Block) bool {
+		return slices.ContainsFunc(b.Instrs, func(in ir.Instr) bool { return in.Op == ir.Report })
+	})
 }
 
 var aluOps = map[ir.Opcode]emit.ALU{ir.Add: emit.Add, ir.Sub: emit.Sub, ir.Mul: emit.Mul, ir.And: emit.And, ir.Or: emit.Or,
@@ -259,13 +295,21 @@ func (p *program) callReport() {
 	p.CallFunc(rt.ReportFunc(p.h))
 }
 
-// finish writes the common tail: R2 is a leaf index.
+// finish writes the common tail: the verdict is in slotLeaf.
 func (p *program) finish() {
 	p.Line(p.firstLine())
 	if p.sharedTail {
 		p.brokenUsed = true
 		p.Bind(p.tail)
+		if p.audits {
+			none := p.NewLabel()
+			p.Load(emit.W, emit.R2, emit.FP, slotAudit)
+			p.JumpImm(emit.JEq, emit.R2, 0, none)
+			p.callReport()
+			p.Bind(none)
+		}
 		allow, noKill := p.NewLabel(), p.NewLabel()
+		p.Load(emit.W, emit.R2, emit.FP, slotLeaf)
 		p.JumpImm(emit.JEq, emit.R2, 0, allow)
 		p.JumpImm(emit.JGe, emit.R2, int64(len(p.Module.Leaves)), p.broken)
 		p.Move(emit.R7, emit.R2)

@@ -37,7 +37,7 @@ func (p *program) term(t *ir.Term, i int) error {
 			p.decide(t.Imm)
 			return nil
 		}
-		p.Move(emit.R2, p.use(t.X, emit.R2))
+		p.Store(emit.W, emit.FP, slotLeaf, p.use(t.X, emit.R2))
 		p.sharedTail = true
 		p.Goto(p.tail)
 	default:
@@ -69,7 +69,7 @@ func (p *program) label(block int) emit.Label {
 
 // decide ends the program with a leaf.
 func (p *program) decide(leaf int64) {
-	if leaf == 0 {
+	if leaf == 0 && !p.audits {
 		p.Const(emit.R0, 0)
 		p.Exit()
 		return
@@ -77,7 +77,7 @@ func (p *program) decide(leaf int64) {
 	if leaf < 0 || leaf >= int64(len(p.Module.Leaves)) {
 		p.Errorf("leaf %d of %d", leaf, len(p.Module.Leaves))
 	}
-	p.Const(emit.R2, leaf)
+	p.StoreImm(emit.W, emit.FP, slotLeaf, leaf)
 	p.sharedTail = true
 	p.Goto(p.tail)
 }

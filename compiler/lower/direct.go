@@ -100,7 +100,7 @@ func (d *directWriter) test(f formula, hit, miss int) int {
 // literal writes the test of one variable as a node with two leaves would be.
 func (d *directWriter) literal(l literal, hit, miss int) int {
 	v := d.fs.vars[l.v]
-	w := &writer{emitter: d.emitter, s: d.s, r: d.r, memo: map[int32]int{0: miss, 1: hit}, wanted: map[int32]*wanted{}}
+	w := &writer{emitter: d.emitter, s: d.s, r: d.r, memo: map[int32]int{0: miss, 1: hit}}
 	w.nodes = []node{{v: -1}, {v: -1}} // both are in memo
 	n := node{v: l.v, kids: []int32{0, 1}, span: d.span}
 	value := func(holds bool) int32 {

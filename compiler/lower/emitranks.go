@@ -76,7 +76,7 @@ func (e *emitter) unless(b int, x, d ir.Value, none uint32) ir.Value {
 func (e *emitter) finishRank(s *stage, o outcome, r *region) int {
 	k := s.ranks
 	if o == fall && !s.last {
-		return e.part(s.next, r)
+		return e.start(s.next, r)
 	}
 	key := rankKey{k, o, r}
 	if b, ok := e.rankEnds[key]; ok {
@@ -114,18 +114,6 @@ type rankKey struct {
 	k *ranking
 	o outcome
 	r *region
-}
-
-// part gives the block at which a further part of a run starts.
-func (e *emitter) part(s *stage, r *region) int {
-	key := stageKey{s, -1, r}
-	if b, ok := e.starts[key]; ok {
-		return b
-	}
-	b := e.block()
-	e.starts[key] = b
-	e.jump(b, e.enter(s, r))
-	return b
 }
 
 // tableOutcome ends a block with the outcome of a rank.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/stretchr/testify/require"
@@ -105,19 +106,30 @@ func TestCheapFirst(t *testing.T) {
 	require.Fail(t, "no path is classified")
 }
 
+// Each code of the compiler has an example that earns it and one that does not.
 func TestRefusals(t *testing.T) {
-	for _, c := range []struct {
-		text string
-		code diag.Code
-		at   string
-	}{
-		{"policy p\ndeny net.connect when port == uid\n", diag.UnresolvableValue, "input.snp:2:23"},
-		{"policy p\ndeny net.connect when port + 1 == 80\n", diag.UnresolvableValue, "input.snp:2:23"},
-	} {
-		m, diags := lowerSource(t, c.text)
-		require.Nil(t, m)
-		require.Len(t, diags, 1)
-		require.Equal(t, c.code, diags[0].Code)
-		require.Equal(t, c.at, diags[0].Span.String())
+	at := map[diag.Code]string{
+		diag.TablesTooLarge:     "input.snp:3:1",
+		diag.PatternsTooComplex: "input.snp:2:16",
+		diag.SetsTooComplex:     "input.snp:2:23",
+		diag.UnresolvableValue:  "input.snp:2:23",
 	}
+	for code, span := range at {
+		info, ok := diag.Explain(code)
+		require.True(t, ok)
+		start := time.Now()
+		m, diags := lowerSource(t, info.Example())
+		require.Less(t, time.Since(start), time.Minute, "work is bounded")
+		require.Nil(t, m)
+		require.Len(t, diags, 1, code)
+		require.Equal(t, code, diags[0].Code)
+		require.Equal(t, diag.Error, diags[0].Severity)
+		require.Equal(t, span, diags[0].Span.String(), code)
+		m, diags = lowerSource(t, info.Good)
+		require.Empty(t, diags)
+		require.NoError(t, ir.Check(m))
+	}
+	m, diags := lowerSource(t, "policy p\ndeny net.connect when port + 1 == 80\n")
+	require.Nil(t, m)
+	require.Equal(t, diag.UnresolvableValue, diags[0].Code)
 }

@@ -38,6 +38,18 @@ func TestComponentsAnywhere(t *testing.T) {
 		{"allow", []string{"file.open", "file.write"}, func(i int) ruleOf {
 			return ruleOf{ast.Allow, []string{"file.open", "file.write"}, false, anywhere(i)}
 		}, n + 1},
+		{"allow group", groupOps(s, "file.change"), func(i int) ruleOf {
+			if i < 6 {
+				return ruleOf{ast.Allow, groupOps(s, "file.change"), true, anywhere(i)}
+			}
+			return ruleOf{ast.Allow, groupOps(s, "file.change"), true, pathIs(path, check.Literal, fmt.Sprintf("/%d", i))}
+		}, 0},
+		{"asked for twice", nil, func(i int) ruleOf {
+			if i%2 == 0 {
+				return ruleOf{ast.Audit, []string{"file.open"}, false, anywhere(i / 2)}
+			}
+			return ruleOf{ast.Deny, []string{"file.open"}, false, &check.And{Xs: []check.Cond{intIs(uid, int64(i/2)), anywhere(i / 2)}}}
+		}, 0},
 		{"either path", nil, func(i int) ruleOf {
 			f := []*types.Field{path, to}[i%2]
 			return ruleOf{ast.Deny, []string{"file.rename"}, false, pathIs(f, check.Glob, fmt.Sprintf("**/n%02d/**", i/2))}
@@ -73,6 +85,7 @@ func TestComponentsAnywhere(t *testing.T) {
 				h := tgt.Hook(f.Hook)
 				for range 300 {
 					ev := g.event(h)
+					n := pick(g, []int{4, n})
 					ev.Ints["uid"] = int64(g.IntN(n))
 					for _, field := range []string{"path", "to"} {
 						text := ""

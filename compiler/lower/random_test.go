@@ -354,3 +354,43 @@ func valueText(v check.Value) string {
 	}
 	return "?"
 }
+
+// The order of rules does not change what is allowed, nor equal input the output.
+func TestOrderAndDeterminism(t *testing.T) {
+	tgt := testTarget(t)
+	for seed := range 200 {
+		g := &gen{rand.New(rand.NewPCG(uint64(seed), 2)), tgt}
+		p := g.policy(2+g.IntN(9), g.IntN(4))
+		w := pick(g, []work{usualWork, {}, {base: 50}})
+		m, diags := lowerTo(p, tgt, w)
+		require.Empty(t, diags)
+		again, _ := lowerTo(p, tgt, w)
+		require.Equal(t, m.String(), again.String())
+
+		q := *p
+		q.Rules = nil
+		for i, j := range g.Perm(len(p.Rules)) {
+			r := *p.Rules[j]
+			r.ID = i + 1
+			q.Rules = append(q.Rules, &r)
+		}
+		q.Defaults = nil
+		for i, d := range p.Defaults {
+			e := *d
+			e.ID = len(q.Rules) + 1 + i
+			q.Defaults = append(q.Defaults, &e)
+		}
+		other, diags := lowerTo(&q, tgt, w)
+		require.Empty(t, diags)
+		for _, f := range m.Funcs {
+			h := tgt.Hook(f.Hook)
+			for range 20 {
+				ev := g.event(h)
+				auditP, verdictP := ir.Run(m, h.Name, ev)
+				auditQ, verdictQ := ir.Run(other, h.Name, ev)
+				require.Equal(t, m.Leaves[verdictP].Verdict, other.Leaves[verdictQ].Verdict, "seed %d", seed)
+				require.Equal(t, auditP != 0, auditQ != 0, "seed %d", seed)
+			}
+		}
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,8 +27,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bpftoolPath is where the rig puts bpftool, if it was asked to: see the
-// section on tests in docs/object.md.
+//vmtest:program /usr/sbin/bpftool
+
+// bpftoolPath is where the rig puts bpftool.
 const bpftoolPath = "/usr/sbin/bpftool"
 
 // nobodyEnv makes the test binary act as the process that the sample denies.
@@ -174,21 +174,24 @@ func TestLoadedByLibrary(t *testing.T) {
 func pinName(t *testing.T) string { return strings.ToLower(strings.ReplaceAll(t.Name(), "/", "_")) }
 
 // bpftoolLoad loads the only program of a file through libbpf and returns where
-// it is pinned. It skips the test if there is no bpftool.
+// it is pinned.
 func bpftoolLoad(t *testing.T, f *File) (pin string) {
-	if _, err := os.Stat(bpftoolPath); errors.Is(err, fs.ErrNotExist) {
-		t.Skipf("SKIPPED: the rig was not given %s", bpftoolPath)
-	}
+	out, err := bpftool(t, f)
+	require.NoError(t, err, "%s", out)
+	return pinOf(t)
+}
+
+func pinOf(t *testing.T) string { return "/sys/fs/bpf/object_" + pinName(t) }
+
+// bpftool loads the only program of a file, or tries to, and gives what it says.
+func bpftool(t *testing.T, f *File) (string, error) {
 	raw, err := Write(f)
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "sample.bpf.o")
 	require.NoError(t, os.WriteFile(path, raw, 0o644))
-	pin = "/sys/fs/bpf/object_" + pinName(t)
-	out, err := exec.Command(bpftoolPath, "prog", "load", path, pin).CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	t.Cleanup(func() { os.Remove(pin) })
-	t.Logf("bpftool prog load: %s", out)
-	return pin
+	t.Cleanup(func() { os.Remove(pinOf(t)) })
+	out, err := exec.Command(bpftoolPath, "prog", "load", path, pinOf(t)).CombinedOutput()
+	return string(out), err
 }
 
 // TestLoadedByLibbpf: bpftool, and so libbpf, loads the same file, and the
@@ -489,15 +492,9 @@ func TestWeakKfuncMayBeMissing(t *testing.T) {
 	})
 }
 
-// TestKfuncLoads: a declared kernel function is found and called.
+// TestKfuncLoads: a declared kernel function is found and called; where the
+// kernel lacks it, both loaders refuse the program.
 func TestKfuncLoads(t *testing.T) {
-	kernel, err := btf.LoadKernelSpec()
-	require.NoError(t, err)
-	var lock *btf.Func
-	if err := kernel.TypeByName("bpf_rcu_read_lock", &lock); errors.Is(err, btf.ErrNotFound) {
-		require.True(t, strings.HasPrefix(os.Getenv("SNAPPY_KERNEL"), "6.1"), "Linux 6.2 and later have it")
-		t.Skip("SKIPPED: this kernel has no bpf_rcu_read_lock")
-	}
 	f := sample()
 	f.Kfuncs = []Kfunc{
 		{Name: "bpf_rcu_read_lock", Return: &btf.Void{}},
@@ -510,6 +507,18 @@ func TestKfuncLoads(t *testing.T) {
 		alu(OpMov, 0, 0),
 		exit(),
 	)
+	kernel, err := btf.LoadKernelSpec()
+	require.NoError(t, err)
+	var lock *btf.Func
+	if err := kernel.TypeByName("bpf_rcu_read_lock", &lock); errors.Is(err, btf.ErrNotFound) {
+		require.True(t, strings.HasPrefix(os.Getenv("SNAPPY_KERNEL"), "6.1"), "Linux 6.2 and later have it")
+		_, err := ebpf.NewCollection(parse(t, f))
+		require.ErrorContains(t, err, "bpf_rcu_read_lock")
+		out, err := bpftool(t, f)
+		require.Error(t, err)
+		require.Contains(t, out, "bpf_rcu_read_lock")
+		return
+	}
 	loadInto(t, parse(t, f))
 	bpftoolLoad(t, f)
 }

@@ -73,9 +73,10 @@ func Computed(h *hook.Hook, name hook.ComputedName) ([]object.Func, error) {
 
 // access is what an open asks for. The kernel's own open of a program has
 // FMODE_READ too, but the process does not get to read.
-func (r *routine) access(*hook.Hook, emit.Label) ([]object.Func, error) {
+func (r *routine) access(_ *hook.Hook, zero emit.Label) ([]object.Func, error) {
 	write, isWrite, end := r.NewLabel(), r.NewLabel(), r.NewLabel()
 	r.loadArg(emit.R1, emit.R6, 0)
+	r.JumpImm(emit.JEq, emit.R1, 0, zero)
 	r.LoadField(emit.W, emit.R2, emit.R1, emit.Field("file", "f_flags"))
 	r.LoadField(emit.W, emit.R3, emit.R1, emit.Field("file", "f_mode"))
 	r.Const(emit.R0, accessExec)
@@ -120,6 +121,7 @@ func (r *routine) unlinked(dst, dentry, tmp emit.Reg) {
 
 func (r *routine) fileUnnamed(_ *hook.Hook, zero emit.Label) ([]object.Func, error) {
 	r.loadArg(emit.R7, emit.R6, 0)
+	r.JumpImm(emit.JEq, emit.R7, 0, zero)
 	return r.unnamed(zero)
 }
 

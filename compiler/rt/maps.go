@@ -28,14 +28,12 @@ func Maps() []object.Map {
 	return []object.Map{
 		{Name: abi.MapTasks, Type: object.MapTaskStorage, Flags: noPrealloc, Key: typeS32,
 			Value: record("snp_task", abi.TaskRecordSize,
-
 				at("id", abi.TaskID, typeU64), at("pending_id", abi.TaskPendingID, typeU64),
 				at("layer", abi.TaskLayer, typeU32))},
 		{Name: abi.MapScratch, Type: object.MapTaskStorage, Flags: noPrealloc, Key: typeS32,
 			Value: record("snp_scratch", abi.ScratchSize,
-				at("path_len", abi.ScratchPathLen0, u32s(2)), at("path", abi.ScratchPath0, buffers(2)),
-				at("work", abi.ScratchWork, buffers(2)),
-				at("walk", abi.ScratchWalk, u64s(abi.ScratchWalkWords)), at("seqs", abi.ScratchSeqs, u32s(abi.ScratchSeqsMax)))},
+				at("path_len", abi.ScratchPathLen0, u32s(2)), at("walk", abi.ScratchWalk, u64s(abi.ScratchWalkWords)),
+				at("work", abi.ScratchWork, buffers(1)), at("path", abi.ScratchPath0, buffers(2)))},
 		{Name: abi.MapEvents, Type: object.MapRingBuf, MaxEntries: abi.EventsBytes},
 		{Name: abi.MapCounters, Type: object.MapPerCPUArray, KeySize: 4, ValueSize: 8, MaxEntries: abi.Counters},
 	}

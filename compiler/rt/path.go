@@ -130,6 +130,7 @@ func (b *pathBuilder) walkFrom(entry int64) {
 	b.Move(emit.R2, emit.R8)
 	b.Move(emit.R3, emit.R9)
 	b.Const(emit.R4, entry)
+	b.Const(emit.R5, int64(scratchPath(b.index)))
 	b.CallFunc(walkFunc)
 	b.moveWork()
 }

@@ -3,6 +3,7 @@
 package rt
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -56,7 +58,7 @@ func TestPaths(t *testing.T) {
 			for _, c := range []struct {
 				name string
 				test func(*testing.T, *results)
-			}{{"names", testNames}, {"roots", testRoots}, {"mounts", testMounts}, {"unnamed", testUnnamed}, {"long", testLongPaths}, {"same files", testSameFiles}, {"exec", testExecPath}} {
+			}{{"names", testNames}, {"roots", testRoots}, {"mounts", testMounts}, {"unnamed", testUnnamed}, {"long", testLongPaths}, {"same files", testSameFiles}, {"exec", testExecPath}, {"threads", testThreads}} {
 				t.Run(c.name, func(t *testing.T) { c.test(t, r.with(t)) })
 			}
 		})
@@ -338,8 +340,12 @@ func testLongPaths(t *testing.T, r *results) {
 	r.expect("path_mkdir", where+"/n", "", func() { require.NoError(t, unix.Mkdirat(fd, "n", 0o700)) })
 	r.expectOpen(where+"/n", func() { openAt(t, fd, "n", unix.O_RDONLY) })
 
-	// The most names that a path can have.
-	short := make([]string, (abi.PathMax-1-len(dir))/2-1)
+	// The most names that a path can have, and that the second way can check.
+	names := (abi.PathMax-1-len(dir))/2 - 1
+	if r.ordered {
+		names = seqsMax - 4 // dir has two, and the new directory
+	}
+	short := make([]string, names)
 	for i := range short {
 		short[i] = "s"
 	}
@@ -347,6 +353,12 @@ func testLongPaths(t *testing.T, r *results) {
 	where = dir + "/" + strings.Join(short, "/")
 	r.expect("path_mkdir", where+"/n", "", func() { require.NoError(t, unix.Mkdirat(fd, "n", 0o700)) })
 	r.expectOpen(where+"/n", func() { openAt(t, fd, "n", unix.O_RDONLY) })
+	if r.ordered {
+		n := openAt(t, fd, "n", unix.O_RDONLY|unix.O_DIRECTORY)
+		r.expect("path_mkdir", where+"/n/o", "", func() { require.NoError(t, unix.Mkdirat(n, "o", 0o700)) })
+		o := openAt(t, n, "o", unix.O_RDONLY|unix.O_DIRECTORY)
+		r.expectUnresolved("path_mkdir", func() { require.NoError(t, unix.Mkdirat(o, "p", 0o700)) })
+	}
 
 	// The longest path, and longer ones.
 	var long []string
@@ -451,4 +463,38 @@ func testExecPath(t *testing.T, r *results) {
 	_, err = unix.Write(memfd, self)
 	require.NoError(t, err)
 	require.Equal(t, []string{`""`}, run("/proc/"+strconv.Itoa(os.Getpid())+"/fd/"+strconv.Itoa(memfd)))
+}
+
+// Scratch memory is there for each of many threads that want it at once.
+func testThreads(t *testing.T, r *results) {
+	dir := t.TempDir()
+	const threads, each = 150, 3
+	r.all()
+	var ready, done sync.WaitGroup
+	begin := make(chan struct{})
+	for i := range threads {
+		ready.Add(1)
+		done.Add(1)
+		go func() {
+			defer done.Done()
+			runtime.LockOSThread() // and never unlocked: the thread ends
+			ready.Done()
+			<-begin
+			for j := range each {
+				unix.Mkdir(fmt.Sprintf("%s/%d-%d", dir, i, j), 0o700)
+			}
+		}()
+	}
+	ready.Wait()
+	close(begin)
+	done.Wait()
+	n := 0
+	for _, res := range r.all() {
+		if r.hooks[res.hook].Name == "path_mkdir" {
+			n++
+			require.True(t, strings.HasPrefix(res.paths[0], dir+"/"), res.show(0))
+		}
+	}
+	require.Equal(t, threads*each, n)
+	require.Zero(t, counter(t, r.coll, abi.CounterNoScratch))
 }

@@ -23,20 +23,21 @@ func LoadScalar(b *emit.Builder, dst, ctx emit.Reg, s hook.Scalar) {
 	}
 	if n := len(s.Steps); n > 0 {
 		null, end := b.NewLabel(), b.NewLabel()
-		r.follow(dst, s.Steps[:n-1], null)
-		last := s.Steps[n-1]
-		if n > 1 || !s.Base.Current {
+		// The current task is never NULL, and code that is never reached is refused.
+		if !s.Base.Current {
 			b.JumpImm(emit.JEq, dst, 0, null)
 		}
+		r.follow(dst, s.Steps[:n-1], null)
 		// The address is formed first because the field may be a struct, of
 		// which the value is the first part.
+		last := s.Steps[n-1]
 		r.loadPart(size, dst, dst, emit.Field(last.Struct, last.Members...), 0)
-		if b.Used(null) { // not on the way from the current task to a field of its own
+		if b.Used(null) {
 			b.Goto(end)
 			b.Bind(null)
 			b.Const(dst, 0)
+			b.Bind(end)
 		}
-		b.Bind(end)
 	}
 	// The upper bytes of a small argument are undefined, those of a load zero.
 	if bits := int64(64 - 8*int(s.Size)); bits > 0 {

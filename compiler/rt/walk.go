@@ -24,8 +24,8 @@ import (
 //   - Names, first way: so is the sequence word of rename_lock, which every
 //     change of a dentry's name or parent holds (d_move, d_exchange,
 //     d_splice_alias of fs/dcache.c).
-//   - Names, second way, if the first fails because anybody on the machine
-//     renamed anything: the sequence word of each dentry of the path, which
+//   - Names, second way, tried in turn with the first, which fails if anybody
+//     on the machine renames anything: the sequence word of each dentry of the path, which
 //     __d_move bumps around the change of that dentry. The first pass notes the
 //     word of each dentry before it reads name and parent; a second pass,
 //     started after the first is complete, climbs again and compares. So every
@@ -81,6 +81,7 @@ const (
 	wStartMount
 	wStartRoot // wMountRoot of the start
 	wStartEntry
+	wSeqs  // where in Scratch the sequence words of dentries are noted
 	wNames // wCount after the first pass
 	wFence // what barriers add 0 to
 )
@@ -97,8 +98,13 @@ const (
 // workEnd is where the path ends in Work, with a NUL and abi.PathPad zeros.
 const workEnd = abi.PathMax
 
-// walk gives s64 rt_walk(scratch, struct dentry *, struct vfsmount *, entry) and
-// its callbacks. It returns the length of the path that now ends at
+// seqsMax is how many words the second way has room for: the buffer that the path
+// will be moved to, which is free until then. Paths with more names, all of them
+// of a byte or two, depend on the first way.
+const seqsMax = abi.PathBuffer / 4
+
+// walk gives s64 rt_walk(scratch, struct dentry *, struct vfsmount *, entry,
+// seqs) and its callbacks. seqs is the offset in Scratch of the path's buffer. It returns the length of the path that now ends at
 // Work[workEnd], 0 for something on an internal mount, which has no path, or -1
 // if the path is unresolved: too long, not in the mount namespace of the task,
 // outside of its mount ("escaped"), or changing all the time. With entry = 1 the
@@ -106,9 +112,10 @@ const workEnd = abi.PathMax
 // mount are only ever read through probe_read_kernel.
 func walk() ([]object.Func, error) {
 	r := begin(walkFunc, typeS64, "path of a dentry by way of its parents",
-		param("scratch", typePtr), param("dentry", typePtr), param("mnt", typePtr), param("entry", typeU64))
+		param("scratch", typePtr), param("dentry", typePtr), param("mnt", typePtr), param("entry", typeU64), param("seqs", typeU64))
 	root, unnamed, unresolved := r.NewLabel(), r.NewLabel(), r.NewLabel()
 	r.Move(emit.R6, emit.R1)
+	r.Store(emit.DW, emit.R6, wSeqs, emit.R5)
 	r.mountOf(emit.R3, emit.R5)
 	r.Store(emit.DW, emit.R6, wStartDentry, emit.R2)
 	r.Store(emit.DW, emit.R6, wStartMount, emit.R3)
@@ -192,8 +199,9 @@ func walkWait() (object.Func, error) {
 	return r.Build()
 }
 
-// noteWords reads the sequence words before a walk and chooses the way. R6 is
-// the scratch memory, R9 the number of tries before.
+// noteWords reads the sequence words before a walk and chooses the way: the
+// first in even tries, the second in odd ones. R6 is the scratch memory, R9 the
+// number of tries before.
 func (r *routine) noteWords(again, unresolved emit.Label) {
 	ordered, chosen := r.NewLabel(), r.NewLabel()
 	settled := r.NewLabel()
@@ -206,7 +214,7 @@ func (r *routine) noteWords(again, unresolved emit.Label) {
 	r.JumpImm(emit.JSet, emit.R1, 1, again)
 	r.Bind(settled)
 
-	r.JumpImm(emit.JNe, emit.R9, 0, ordered)
+	r.JumpImm(emit.JSet, emit.R9, 1, ordered)
 	r.lockWord(wRenameSeq, abi.ConfigRenameLock, ordered)
 	r.Load(emit.W, emit.R1, emit.R6, wRenameSeq)
 	r.JumpImm(emit.JSet, emit.R1, 1, ordered)
@@ -379,12 +387,14 @@ func (r *routine) stops(l emit.Label, status int64) {
 	r.Exit()
 }
 
-// seqSlot sets dst to the place of the current dentry's sequence word, less
-// abi.ScratchSeqs.
+// seqSlot sets dst to the place of the current dentry's sequence word. R4 is lost.
 func (r *routine) seqSlot(dst emit.Reg, failed emit.Label) {
 	r.Load(emit.DW, dst, emit.R6, wCount)
-	r.JumpImm(emit.JGe, dst, abi.ScratchSeqsMax, failed)
+	r.JumpImm(emit.JGe, dst, seqsMax, failed)
 	r.OpImm(emit.Lsh, dst, 2)
+	r.Load(emit.DW, emit.R4, emit.R6, wSeqs)
+	r.JumpImm(emit.JGt, emit.R4, abi.ScratchPath1, failed)
+	r.Op(emit.Add, dst, emit.R4)
 	r.Op(emit.Add, dst, emit.R6)
 }
 
@@ -400,7 +410,7 @@ func walkStep() (object.Func, error) {
 	r.Load(emit.W, emit.R2, emit.R6, wBlock)
 	r.JumpImm(emit.JSet, emit.R2, 1, again)
 	r.seqSlot(emit.R3, failed)
-	r.Store(emit.W, emit.R3, abi.ScratchSeqs, emit.R2)
+	r.Store(emit.W, emit.R3, 0, emit.R2)
 	r.barrier()
 	r.Bind(named)
 
@@ -480,7 +490,7 @@ func walkCheck() (object.Func, error) {
 	r.JumpImm(emit.JNe, emit.R0, 0, again)
 	r.seqSlot(emit.R3, again)
 	r.Load(emit.W, emit.R1, emit.R6, wBlock+8)
-	r.Load(emit.W, emit.R2, emit.R3, abi.ScratchSeqs)
+	r.Load(emit.W, emit.R2, emit.R3, 0)
 	r.Jump(emit.JNe, emit.R1, emit.R2, again)
 	r.next()
 	r.stops(again, walkAgain)

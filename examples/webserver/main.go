@@ -117,7 +117,7 @@ var visits = []struct{ what, path, confined, free string }{
 	{"path traversal: read /etc/shadow", "/download?file=/etc/shadow", "failed: ENOENT", "worked: root"},
 	{"command injection: start /bin/sh", "/ping?host=x", "failed: EACCES", "worked: pong x"},
 	{"deface the site: overwrite a page", "/upload?file=/srv/www/page.txt", "failed: EACCES", "worked"},
-	{"deface the site: rename the log over it", "/move?from=/var/log/webd/access.log&to=/srv/www/page.txt", "failed: EACCES", "worked"},
+	{"deface the site: rename a page", "/move?from=/srv/www/page.txt&to=/srv/www/gone.txt", "failed: EACCES", "worked"},
 	{"request forgery: connect to port 22", "/fetch?addr=127.0.0.1:22", "failed: EACCES", "failed: ECONNREFUSED"},
 	{"back door: listen on port 4444", "/listen?addr=127.0.0.1:4444", "failed: EACCES", "worked"},
 	{"tune the kernel: write /proc/sys", "/upload?file=/proc/sys/kernel/domainname", "the server was killed", "worked"},

@@ -102,28 +102,27 @@ type Scratch struct {
 	// PathLen are the lengths without NUL of Path, or PathUnresolved.
 	PathLen [2]uint32
 	_       [7]uint64
+	// Walk is the state of a path walk, and Work where it builds the path from its
+	// end; compiler/rt knows more.
+	Walk [ScratchWalkWords]uint64
+	Work [PathBuffer]byte
 	// Path[0] is the field path, Path[1] the field to: NUL-terminated, with PathPad
 	// zero bytes behind the NUL, so that 8 bytes can be read at any position of the string.
 	Path [2][PathBuffer]byte
-	Work [2][PathBuffer]byte // for building a path from its end
-	// Walk and Seqs are the state of a path walk; compiler/rt knows their layout.
-	Walk [ScratchWalkWords]uint64
-	Seqs [ScratchSeqsMax]uint32
 }
 
-// Offsets in Scratch.
+// Offsets in Scratch. Its size is below 16 KiB with what the kernel adds: the
+// memory is allocated in one piece, and when it is scarce.
 const (
 	ScratchPathLen0 = 0
 	ScratchPathLen1 = 4
-	ScratchPath0    = 64
+	ScratchWalk     = 64
+	ScratchWork     = ScratchWalk + 8*ScratchWalkWords
+	ScratchPath0    = ScratchWork + PathBuffer
 	ScratchPath1    = ScratchPath0 + PathBuffer
-	ScratchWork     = ScratchPath1 + PathBuffer
-	ScratchWalk     = ScratchWork + 2*PathBuffer
-	ScratchSeqs     = ScratchWalk + 8*ScratchWalkWords
-	ScratchSize     = ScratchSeqs + 4*ScratchSeqsMax
+	ScratchSize     = ScratchPath1 + PathBuffer
 	PathPad         = 8
-	// ScratchSeqsMax is one entry for each component that a path may have.
-	ScratchSeqsMax   = PathMax / 2
+
 	ScratchWalkWords = 24
 	PathUnresolved   = 0xffffffff
 )

@@ -37,7 +37,6 @@ func TestOffsets(t *testing.T) {
 		{"Scratch.Path[1]", unsafe.Offsetof(scratch.Path) + unsafe.Sizeof(scratch.Path[0]), ScratchPath1},
 		{"Scratch.Work", unsafe.Offsetof(scratch.Work), ScratchWork},
 		{"Scratch.Walk", unsafe.Offsetof(scratch.Walk), ScratchWalk},
-		{"Scratch.Seqs", unsafe.Offsetof(scratch.Seqs), ScratchSeqs},
 		{"Scratch", unsafe.Sizeof(scratch), ScratchSize},
 		{"Config.PolicyID", unsafe.Offsetof(config.PolicyID), ConfigPolicyID},
 		{"Config.RenameLock", unsafe.Offsetof(config.RenameLock), ConfigRenameLock},

@@ -12,6 +12,7 @@ import (
 const (
 	storageCreate = 1 // BPF_LOCAL_STORAGE_GET_F_CREATE
 	eperm         = 1
+	eagain        = 11
 	enomem        = 12
 )
 
@@ -54,27 +55,34 @@ func number(name string) btf.FuncParam {
 	return btf.FuncParam{Name: name, Type: &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}}
 }
 
-// record looks up the current task's record: R0 = it; jumps to none if there
-// is none, to busy if it exists but cannot be had. Clobbers R0 to R5, scratch (a
-// register that survives calls) and the 8 bytes of stack at slot.
-func (k *Kernel) record(scratch asm.Register, slot int16, none, busy string) asm.Instructions {
+// lookup is how a task's record is looked up. The code jumps to none if there is
+// no record (or, with storageCreate, no memory for one), and on kernels where the
+// helper may fail for another reason (Kernel.busy) to found with the address of the
+// record's storage element node in register scratch, or to busy if it cannot be told.
+type lookup struct {
+	none, found, busy string
+	scratch           asm.Register // survives calls; clobbered where Kernel.busy
+	slot              int16        // 8 bytes of stack; likewise
+}
+
+// record looks up the current task's record: R0 = it. Clobbers R1 to R5.
+func (k *Kernel) record(l lookup) asm.Instructions {
 	in := asm.Instructions{asm.FnGetCurrentTaskBtf.Call()}
 	if k.storage >= 0 {
 		in = append(in,
 			asm.LoadMem(asm.R2, asm.R0, k.storage, asm.DWord),
-			asm.JEq.Imm(asm.R2, 0, none))
+			asm.JEq.Imm(asm.R2, 0, l.none))
 	}
 	in = append(in, asm.Mov.Reg(asm.R2, asm.R0))
-	return join(in, k.storageGet(asm.R0, scratch, slot, 0, none, busy))
+	return join(in, k.storageGet(asm.R0, 0, l))
 }
 
-// storageGet looks up the record of the task in R2: R0 = it. Else it jumps as
-// record does; with storageCreate, none means that there is no memory. keep is
-// the register R2 was copied from.
-func (k *Kernel) storageGet(keep, scratch asm.Register, slot int16, flags int32, none, busy string) asm.Instructions {
+// storageGet looks up the record of the task in R2: R0 = it. keep is the register
+// that R2 was copied from.
+func (k *Kernel) storageGet(keep asm.Register, flags int32, l lookup) asm.Instructions {
 	var in asm.Instructions
 	if k.busy {
-		in = append(in, asm.Mov.Reg(scratch, keep))
+		in = append(in, asm.Mov.Reg(l.scratch, keep))
 	}
 	in = append(in,
 		loadMap(asm.R1, abi.MapTasks),
@@ -82,12 +90,12 @@ func (k *Kernel) storageGet(keep, scratch asm.Register, slot int16, flags int32,
 		asm.Mov.Imm(asm.R4, flags),
 		asm.FnTaskStorageGet.Call())
 	if !k.busy {
-		return append(in, asm.JEq.Imm(asm.R0, 0, none))
+		return append(in, asm.JEq.Imm(asm.R0, 0, l.none))
 	}
-	found := "found_" + none
-	in = append(in, asm.JNE.Imm(asm.R0, 0, found))
-	in = join(in, k.present(scratch, slot, none, busy))
-	return append(in, nop().WithSymbol(found))
+	have := "have_" + l.none
+	in = append(in, asm.JNE.Imm(asm.R0, 0, have))
+	in = join(in, k.present(l))
+	return append(in, nop().WithSymbol(have))
 }
 
 // nop carries a label.
@@ -98,36 +106,42 @@ func nop() asm.Instruction { return asm.Mov.Reg(asm.R0, asm.R0) }
 // answer is busy.
 const elements = 32
 
-// present searches the storage of the task in register task without the helper:
-// jumps to none if the task has no record, else to busy. Only for kernels on which
-// the helper may refuse. The list is under RCU, and LSM programs and iterators
-// run under its read lock: an element may be stale but not garbage; loads
-// through BTF pointers and bpf_probe_read_kernel do not fault. Clobbers task and
-// the 8 bytes of stack at slot.
-func (k *Kernel) present(task asm.Register, slot int16, none, busy string) asm.Instructions {
-	node := task
+// present searches the storage of the task in l.scratch without the helper. The
+// list is under RCU, and LSM programs and iterators run under its read lock: an
+// element may be stale but not garbage; loads through BTF pointers and
+// bpf_probe_read_kernel do not fault.
+func (k *Kernel) present(l lookup) asm.Instructions {
+	node := l.scratch
 	in := asm.Instructions{
-		asm.LoadMem(asm.R1, task, k.storage, asm.DWord),
-		asm.JEq.Imm(asm.R1, 0, none),
+		asm.LoadMem(asm.R1, l.scratch, k.storage, asm.DWord),
+		asm.JEq.Imm(asm.R1, 0, l.none),
 		asm.LoadMem(node, asm.R1, k.walk.first, asm.DWord),
 	}
 	for range elements {
+		in = append(in, asm.JEq.Imm(node, 0, l.none))
+		// container_of(node, struct bpf_local_storage_elem, snode)->sdata.smap
+		in = append(in, readNode(l.slot, 8, node, k.walk.smap-k.walk.node)...)
 		in = append(in,
-			asm.JEq.Imm(node, 0, none),
-			// container_of(node, struct bpf_local_storage_elem, snode)->sdata.smap
-			asm.Mov.Reg(asm.R1, asm.RFP),
-			asm.Add.Imm(asm.R1, int32(slot)),
-			asm.Mov.Imm(asm.R2, 8),
-			asm.Mov.Reg(asm.R3, node),
-			asm.Add.Imm(asm.R3, int32(k.walk.smap-k.walk.node)),
-			asm.FnProbeReadKernel.Call(),
-			asm.JNE.Imm(asm.R0, 0, busy),
-			asm.LoadMem(asm.R2, asm.RFP, slot, asm.DWord),
+			asm.JNE.Imm(asm.R0, 0, l.busy),
+			asm.LoadMem(asm.R2, asm.RFP, l.slot, asm.DWord),
 			loadMap(asm.R3, abi.MapTasks),
-			asm.JEq.Reg(asm.R2, asm.R3, busy),
+			asm.JEq.Reg(asm.R2, asm.R3, l.found),
 			asm.LoadMem(node, node, k.walk.next, asm.DWord))
 	}
-	return append(in, asm.Ja.Label(busy))
+	return append(in, asm.Ja.Label(l.busy))
+}
+
+// readNode copies size bytes at an offset from a pointer to the stack: R0 = 0, or
+// an error.
+func readNode(to int16, size int32, node asm.Register, off int16) asm.Instructions {
+	return asm.Instructions{
+		asm.Mov.Reg(asm.R1, asm.RFP),
+		asm.Add.Imm(asm.R1, int32(to)),
+		asm.Mov.Imm(asm.R2, size),
+		asm.Mov.Reg(asm.R3, node),
+		asm.Add.Imm(asm.R3, int32(off)),
+		asm.FnProbeReadKernel.Call(),
+	}
 }
 
 func lsm(name, hookName string, in asm.Instructions) *ebpf.ProgramSpec {

@@ -54,7 +54,7 @@ func TestVerify(t *testing.T) {
 	for name, k := range map[string]*Kernel{"as found": k, "with search": &withWalk} {
 		t.Run(name, func(t *testing.T) {
 			t.Log("busy", k.busy)
-			for _, spec := range append(k.Inherit(), k.Members(), k.Arm(), k.Enter()) {
+			for _, spec := range append(append(k.Inherit(), k.Guard()...), k.Members(), k.Arm(), k.Enter()) {
 				load(t, spec)
 			}
 			for _, h := range hook.Hooks() {

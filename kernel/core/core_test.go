@@ -17,7 +17,8 @@ import (
 // of what else there is.
 func kernelTypes(t *testing.T, members []string, more ...btf.Type) *btf.Spec {
 	t.Helper()
-	b, err := btf.NewBuilder(append([]btf.Type{words("task_struct", members...)}, more...), nil)
+	filesystem := []btf.Type{words("inode", "mode", "i_sb"), words("vfsmount", "mnt_sb"), words("super_block", "x", "y", "s_magic")}
+	b, err := btf.NewBuilder(append(append([]btf.Type{words("task_struct", members...)}, filesystem...), more...), nil)
 	require.NoError(t, err)
 	raw, err := b.Marshal(nil, &btf.MarshalOptions{Order: binary.LittleEndian})
 	require.NoError(t, err)
@@ -40,7 +41,7 @@ func safeLookup() btf.Type {
 
 // storageTypes are those of an older kernel.
 func storageTypes() []btf.Type {
-	list, data, elem := words("hlist_head", "first"), words("bpf_local_storage_data", "smap"), words("bpf_local_storage_elem", "map_node", "x", "snode", "y", "sdata")
+	list, data, elem := words("hlist_head", "first"), words("bpf_local_storage_data", "smap", "data"), words("bpf_local_storage_elem", "map_node", "x", "snode", "y", "sdata")
 	storage := words("bpf_local_storage", "cache", "list")
 	storage.Members[1].Type = list
 	elem.Members[4].Type = data
@@ -51,7 +52,7 @@ func TestNewKernel(t *testing.T) {
 	all := []string{"flags", "pid", "tgid", "real_parent", "bpf_storage"}
 	k, err := NewKernel(kernelTypes(t, all, safeLookup()))
 	require.NoError(t, err)
-	require.Equal(t, &Kernel{pid: 8, tgid: 16, realParent: 24, storage: 32}, k)
+	require.Equal(t, &Kernel{pid: 8, tgid: 16, realParent: 24, storage: 32, inodeSuper: 8, mountSuper: 0, superMagic: 16}, k)
 
 	k, err = NewKernel(kernelTypes(t, all[:4], safeLookup()))
 	require.NoError(t, err)
@@ -60,7 +61,7 @@ func TestNewKernel(t *testing.T) {
 	k, err = NewKernel(kernelTypes(t, all, storageTypes()...))
 	require.NoError(t, err)
 	require.True(t, k.busy)
-	require.Equal(t, walk{first: 8, next: 0, node: 16, smap: 32}, k.walk)
+	require.Equal(t, walk{first: 8, next: 0, node: 16, smap: 32, data: 40}, k.walk)
 
 	for name, types := range map[string]*btf.Spec{
 		"no tgid":         kernelTypes(t, []string{"pid", "real_parent", "bpf_storage"}, safeLookup()),
@@ -80,7 +81,7 @@ func TestPrograms(t *testing.T) {
 		maps[m.Name] = true
 	}
 	for _, k := range []*Kernel{{storage: 32}, {storage: -1}, {storage: 32, busy: true}} {
-		specs := append(k.Inherit(), k.Members(), k.Arm(), k.Enter())
+		specs := append(append(k.Inherit(), k.Guard()...), k.Members(), k.Arm(), k.Enter())
 		for _, h := range hook.Hooks() {
 			d, err := k.Dispatcher(h)
 			require.NoError(t, err)

@@ -42,12 +42,12 @@ func (k *Kernel) Dispatcher(h *hook.Hook) (*ebpf.ProgramSpec, error) {
 	if h.Number >= abi.MaxHooks {
 		return nil, fmt.Errorf("hook %s: number %d is beyond the %d of a namespace record", h.Name, h.Number, abi.MaxHooks)
 	}
-	const ctx, walkSlot = -8, -16
+	const ctx, slot, copied = -8, -16, -16 - abi.TaskRecordSize
 	main := join(
 		asm.Instructions{asm.StoreMem(asm.RFP, ctx, asm.R1, asm.DWord)},
-		k.record(asm.R6, walkSlot, "allow", "busy"),
+		k.record(lookup{none: "allow", found: "found", busy: "busy", scratch: asm.R6, slot: slot}),
 		asm.Instructions{
-			asm.LoadMem(asm.R1, asm.R0, abi.TaskID, asm.DWord),
+			asm.LoadMem(asm.R1, asm.R0, abi.TaskID, asm.DWord).WithSymbol("member"),
 			asm.JEq.Imm(asm.R1, 0, "allow"),
 			asm.Mov.Reg(asm.R2, asm.R1),
 			asm.And.Imm(asm.R2, abi.MaxSpaces-1),
@@ -71,10 +71,18 @@ func (k *Kernel) Dispatcher(h *hook.Hook) (*ebpf.ProgramSpec, error) {
 			asm.Return(),
 		})
 	if k.busy {
-		// The record cannot be read, so that there is nothing to report either.
-		main = append(main,
-			asm.Mov.Imm(asm.R0, -eperm).WithSymbol("busy"),
-			asm.Return())
+		// The verdict needs no more than a copy of the record. What is written to it,
+		// the layer, is lost to the policy's report.
+		main = join(main, asm.Instructions{asm.Mov.Reg(asm.R6, asm.R6).WithSymbol("found")},
+			readNode(copied, abi.TaskRecordSize, asm.R6, k.walk.data-k.walk.node),
+			asm.Instructions{
+				asm.JNE.Imm(asm.R0, 0, "busy"),
+				asm.Mov.Reg(asm.R0, asm.RFP),
+				asm.Add.Imm(asm.R0, copied),
+				asm.Ja.Label("member"),
+				asm.Mov.Imm(asm.R0, -eperm).WithSymbol("busy"),
+				asm.Return(),
+			})
 	}
 	name := "snp_" + h.Name
 	return lsm(name, h.Name, join(

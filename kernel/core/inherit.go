@@ -19,30 +19,34 @@ func (k *Kernel) Inherit() []*ebpf.ProgramSpec {
 //	rec = task_storage_get(snp_tasks, current)
 //	if !rec || !(rec->ID | rec->PendingID)  return 0
 //	new = task_storage_get(snp_tasks, task, F_CREATE)
-//	if !new                                 return -ENOMEM
+//	if !new                                 return -ENOMEM; -EAGAIN if it may be there the next time
 //	new->ID = rec->ID; new->PendingID = rec->PendingID
 func (k *Kernel) fork() *ebpf.ProgramSpec {
-	const task, record, id, slot = asm.R6, asm.R7, asm.R8, -8
+	const task, id, pending = asm.R6, asm.R8, asm.R9
+	errno := int32(enomem)
+	if k.busy {
+		errno = eagain // shells and runtimes try again
+	}
 	in := join(
 		asm.Instructions{asm.LoadMem(task, asm.R1, 0, asm.DWord)},
-		k.record(record, slot, "done", "nomem"),
+		k.record(lookup{none: "done", found: "fail", busy: "fail", scratch: asm.R7, slot: -8}),
 		asm.Instructions{
 			asm.LoadMem(id, asm.R0, abi.TaskID, asm.DWord),
-			asm.LoadMem(asm.R9, asm.R0, abi.TaskPendingID, asm.DWord),
+			asm.LoadMem(pending, asm.R0, abi.TaskPendingID, asm.DWord),
 			asm.Mov.Reg(asm.R1, id),
-			asm.Or.Reg(asm.R1, asm.R9),
+			asm.Or.Reg(asm.R1, pending),
 			asm.JEq.Imm(asm.R1, 0, "done"),
 			loadMap(asm.R1, abi.MapTasks),
 			asm.Mov.Reg(asm.R2, task),
 			asm.Mov.Imm(asm.R3, 0),
 			asm.Mov.Imm(asm.R4, storageCreate),
 			asm.FnTaskStorageGet.Call(),
-			asm.JEq.Imm(asm.R0, 0, "nomem"),
+			asm.JEq.Imm(asm.R0, 0, "fail"),
 			asm.StoreMem(asm.R0, abi.TaskID, id, asm.DWord),
-			asm.StoreMem(asm.R0, abi.TaskPendingID, asm.R9, asm.DWord),
+			asm.StoreMem(asm.R0, abi.TaskPendingID, pending, asm.DWord),
 			asm.Mov.Imm(asm.R0, 0).WithSymbol("done"),
 			asm.Return(),
-			asm.Mov.Imm(asm.R0, -enomem).WithSymbol("nomem"),
+			asm.Mov.Imm(asm.R0, -errno).WithSymbol("fail"),
 			asm.Return(),
 		})
 	return lsm("snp_fork", "task_alloc", in)
@@ -53,7 +57,7 @@ func (k *Kernel) fork() *ebpf.ProgramSpec {
 // fails afterwards leaves the task in the namespace.
 func (k *Kernel) exec() *ebpf.ProgramSpec {
 	in := join(
-		k.record(asm.R6, -8, "done", "busy"),
+		k.record(lookup{none: "done", found: "busy", busy: "busy", scratch: asm.R6, slot: -8}),
 		asm.Instructions{
 			asm.LoadMem(asm.R1, asm.R0, abi.TaskPendingID, asm.DWord),
 			asm.JEq.Imm(asm.R1, 0, "done"),
@@ -63,7 +67,7 @@ func (k *Kernel) exec() *ebpf.ProgramSpec {
 			asm.Return(),
 		})
 	if k.busy {
-		in = append(in, asm.Mov.Imm(asm.R0, -eperm).WithSymbol("busy"), asm.Return())
+		in = append(in, asm.Mov.Imm(asm.R0, -eagain).WithSymbol("busy"), asm.Return())
 	}
 	return lsm("snp_exec", "bprm_creds_for_exec", in)
 }

@@ -22,6 +22,9 @@ type Kernel struct {
 	// So it is before 6.2 (kernel/bpf/bpf_task_storage.c, bpf_task_storage_get).
 	busy bool
 	walk walk
+	// What leads to the kind of a filesystem: inode.i_sb, vfsmount.mnt_sb and
+	// super_block.s_magic.
+	inodeSuper, mountSuper, superMagic int16
 }
 
 // walk are the offsets by which the list of a task's storage is searched
@@ -31,6 +34,7 @@ type walk struct {
 	next  int16 // hlist_node.next
 	node  int16 // bpf_local_storage_elem.snode
 	smap  int16 // bpf_local_storage_elem.sdata.smap
+	data  int16 // bpf_local_storage_elem.sdata.data: the value
 }
 
 // NewKernel reads the offsets from the kernel's BTF.
@@ -45,6 +49,18 @@ func NewKernel(types *btf.Spec) (*Kernel, error) {
 		name string
 	}{{&k.pid, "pid"}, {&k.tgid, "tgid"}, {&k.realParent, "real_parent"}} {
 		if *f.to, err = offset(task, f.name); err != nil {
+			return nil, err
+		}
+	}
+	for _, f := range []struct {
+		to       *int16
+		of, name string
+	}{{&k.inodeSuper, "inode", "i_sb"}, {&k.mountSuper, "vfsmount", "mnt_sb"}, {&k.superMagic, "super_block", "s_magic"}} {
+		s, err := structure(types, f.of)
+		if err != nil {
+			return nil, err
+		}
+		if *f.to, err = offset(s, f.name); err != nil {
 			return nil, err
 		}
 	}
@@ -79,6 +95,7 @@ func newWalk(types *btf.Spec) (walk, error) {
 		{&w.next, "hlist_node", []string{"next"}},
 		{&w.node, "bpf_local_storage_elem", []string{"snode"}},
 		{&w.smap, "bpf_local_storage_elem", []string{"sdata", "smap"}},
+		{&w.data, "bpf_local_storage_elem", []string{"sdata", "data"}},
 	} {
 		s, err := structure(types, f.of)
 		if err != nil {

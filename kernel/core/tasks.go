@@ -206,7 +206,7 @@ func (k *Kernel) visit(flags int32, none string) asm.Instructions {
 			storeWord(asm.RFP, iterOut+taskPending, 0),
 			asm.Mov.Reg(asm.R2, iterTask),
 		},
-		k.storageGet(iterTask, iterRec, iterWalk, flags, none, "busy"),
+		k.storageGet(iterTask, flags, lookup{none: none, found: "busy", busy: "busy", scratch: iterRec, slot: iterWalk}),
 		asm.Instructions{asm.Mov.Reg(iterRec, asm.R0)},
 	)
 }

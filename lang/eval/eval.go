@@ -151,7 +151,7 @@ type Verdict struct {
 	// AuditOp the operation that it matched.
 	Audit   int
 	AuditOp string
-	Trace Trace
+	Trace   Trace
 }
 
 // Truth is a value of Kleene's three-valued logic.

@@ -35,7 +35,7 @@ func (b *schemaBuilder) fileOps() {
 	b.op("file.open", "a file is opened, for anything; O_PATH opens nothing", open...)
 	b.op("file.read", "a file is opened by the process itself with read access", open...)
 	b.op("file.write", "a file is opened with write access or O_TRUNC",
-		append(open[:len(open):len(open)], boolean("append", "the open file can only be appended to (O_APPEND)"))...)
+		append(open[:len(open):len(open)], boolean("append", "the file is opened with O_APPEND, which the process can clear later"))...)
 
 	created := integer("mode", "type and permission bits of the new file, the umask applied", 0, 0o177777)
 	b.op("file.create", "a regular file is created", newPath, created)
@@ -50,7 +50,7 @@ func (b *schemaBuilder) fileOps() {
 	b.op("file.rename", "a name is moved; an exchange of two names is judged in both directions", oldPath, to)
 	b.op("file.link", "a hard link is made: `to` is a further name of the file at `path`", oldPath, to)
 	b.op("file.truncate", "a file is cut or extended to a length", p)
-	b.op("file.chmod", "permission bits are changed", p, integer("mode", "the new permission bits", 0, 0o7777))
+	b.op("file.chmod", "permission bits are changed, other than through an ACL", p, integer("mode", "the new permission bits", 0, 0o7777))
 	b.op("file.chown", "owner or group are changed", p,
 		id("new.uid", "the new owner; 4294967295: stays as it is"),
 		id("new.gid", "the new group; 4294967295: stays as it is"))
@@ -111,7 +111,7 @@ func (b *schemaBuilder) processOps() {
 		boolean("target.inside", "the process acted on is in the caller's policy namespace or below").later(),
 	}
 	signal := b.named(Int, "signal", "signal", "the signal; 0 asks only whether it may be sent", 0, 64)
-	b.op("process.signal", "a signal is sent to a process, one's own included", append([]*Field{signal}, target...)...)
+	b.op("process.signal", "a signal is sent to a process by kill(2) or its kin, one's own included", append([]*Field{signal}, target...)...)
 	b.op("process.ptrace", "another process's memory, files or state are inspected or taken over (ptrace(2), /proc/PID, process_vm_readv(2) …)",
 		append([]*Field{b.named(Flags, "mode", "ptrace", "read or attach", 0, 3)}, target...)...)
 

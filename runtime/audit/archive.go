@@ -73,7 +73,8 @@ func (a *Archive) Meta(id uint64) *object.Meta {
 	return m
 }
 
-// Prune removes the objects of policies for which keep is false.
+// Prune removes the objects of policies for which keep is false. Several processes
+// may prune at the same time. keep is not called before the archive was listed.
 func (a *Archive) Prune(keep func(id uint64) bool) error {
 	entries, err := os.ReadDir(a.dir)
 	if err != nil {
@@ -82,8 +83,11 @@ func (a *Archive) Prune(keep func(id uint64) bool) error {
 	var errs []error
 	for _, e := range entries {
 		id, err := strconv.ParseUint(strings.TrimSuffix(e.Name(), ".bpf.o"), 10, 64)
-		if err == nil && !keep(id) {
-			errs = append(errs, os.Remove(a.file(id)))
+		if err != nil || keep(id) {
+			continue
+		}
+		if err := os.Remove(a.file(id)); !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/snappy-policy/snappy/kernel/abi"
 	"github.com/snappy-policy/snappy/kernel/core"
@@ -27,6 +28,10 @@ func (s *session) open() error {
 	maps := map[string]*ebpf.Map{}
 	for _, spec := range core.Maps() {
 		m, err := ebpf.LoadPinnedMap(s.path(mapsDir, spec.Name), nil)
+		if errors.Is(err, unix.EPERM) {
+			closeAll(maps)
+			return fmt.Errorf("%w: bpf(2) is refused, as it is to members: %w", ErrInside, err)
+		}
 		if err != nil {
 			closeAll(maps)
 			return fmt.Errorf("%w: map %s: %w", ErrBroken, spec.Name, err)
@@ -118,7 +123,7 @@ func (s *session) ensure() (err error) {
 			return fmt.Errorf("program %s: %w", spec.Name, err)
 		}
 	}
-	for _, spec := range kernel.Inherit() {
+	for _, spec := range append(kernel.Inherit(), kernel.Guard()...) {
 		if err := s.fault("core link"); err != nil {
 			return err
 		}

@@ -243,11 +243,11 @@ func (s *session) freeID() (uint64, error) {
 		if index == 0 {
 			continue
 		}
-		var sp abi.Space
-		if err := s.maps[abi.MapSpaces].Lookup(index, &sp); err != nil {
-			return 0, fmt.Errorf("map %s: %w", abi.MapSpaces, err)
+		sp, err := s.read(index)
+		if err != nil {
+			return 0, err
 		}
-		if sp.ID == 0 {
+		if sp == nil {
 			return id, nil
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -86,7 +87,7 @@ func (s *session) settle(name string, f filter) ([]core.Task, error) {
 		if !busy {
 			return tasks, nil
 		}
-		runtime.Gosched()
+		time.Sleep(time.Millisecond) // lets the task that is in the way go on
 	}
 	return nil, ErrUnstable
 }
@@ -179,7 +180,10 @@ func failed(tasks []core.Task) error {
 // caller.
 //
 // Children that the process forks meanwhile may stay outside, as those do that it
-// forked before. On an error some of the threads may have entered.
+// forked before; on Linux 6.9 and later so may a thread whose creation the process
+// holds up half way (CLONE_PIDFD stores to memory of its choice, which may fault for
+// as long as it likes). So Enter is for processes that cooperate; Start is for the
+// others. On an error some of the threads may have entered.
 func (n *Namespace) Enter(pid int) error {
 	s, err := n.m.lock()
 	if err != nil {
