@@ -45,9 +45,10 @@ type Attempt struct {
 
 // Folders that an Agent opens before it is confined, in which names have no path.
 const (
-	DirDeep     = "deep"     // its path is longer than a path can be
-	DirDead     = "dead"     // removed; the attempt is on the folder itself
-	DirDetached = "detached" // of a filesystem that was unmounted
+	DirDeep      = "deep"      // its path is longer than a path can be
+	DirDead      = "dead"      // removed; the attempt is on the folder itself
+	DirDetached  = "detached"  // of a filesystem that was unmounted
+	DirElsewhere = "elsewhere" // /t/d, as another mount namespace has it
 )
 
 // Layouts of socket addresses other than the usual.

@@ -151,7 +151,7 @@ func (c chooser) capability() Attempt { return Attempt{Op: of(c, "chroot", "rebo
 
 // nowhere is something in a folder without a path.
 func (c chooser) nowhere() Attempt {
-	switch dir := of(c, DirDeep, DirDeep, DirDead, DirDetached); dir {
+	switch dir := of(c, DirDeep, DirDeep, DirDead, DirDetached, DirElsewhere); dir {
 	case DirDead:
 		if c.IntN(2) == 0 {
 			return Attempt{Op: "chmod", Dir: dir, Path: ".", Mode: 0o755}
@@ -169,10 +169,11 @@ func (c chooser) nowhere() Attempt {
 			return Attempt{Op: op, Dir: dir, Path: "f"}
 		}
 	default:
+		name := map[string]string{DirDetached: "f", DirElsewhere: "a"}[dir]
 		if c.IntN(2) == 0 {
-			return Attempt{Op: "chmod", Dir: dir, Path: "f", Mode: 0o644}
+			return Attempt{Op: "chmod", Dir: dir, Path: name, Mode: 0o644}
 		}
-		return Attempt{Op: "open", Dir: dir, Path: "f", Flags: of(c, unix.O_RDONLY, unix.O_RDWR)}
+		return Attempt{Op: "open", Dir: dir, Path: name, Flags: of(c, unix.O_RDONLY, unix.O_RDWR)}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -212,7 +213,28 @@ func folders() (map[string]int, error) {
 	if err != nil {
 		return nil, fmt.Errorf("detached folder: %w", err)
 	}
+	fd, err := elsewhere()
+	if err != nil {
+		return nil, fmt.Errorf("folder of another mount namespace: %w", err)
+	}
+	fds[DirElsewhere] = fd
 	return fds, nil
+}
+
+// elsewhere opens /t/d in a mount namespace of a thread of its own, which stays,
+// so that the namespace does.
+func elsewhere() (fd int, err error) {
+	done := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		if err = unix.Unshare(unix.CLONE_NEWNS); err == nil {
+			fd, err = unix.Open("/t/d", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		}
+		close(done)
+		select {}
+	}()
+	<-done
+	return fd, err
 }
 
 // deadPath is the name that the dead folder of a process had.
