@@ -195,13 +195,12 @@ func TestBrokenRecord(t *testing.T) {
 	spaces, err := f.Manager.Map(abi.MapSpaces)
 	require.NoError(t, err)
 	defer spaces.Close()
-	record := make([]byte, abi.SpaceSize)
-	index := abi.SpaceIndex(space.ID())
-	require.NoError(t, spaces.Lookup(index, record))
-	other := make([]byte, abi.SpaceSize)
-	copy(other, record)
-	binary.LittleEndian.PutUint64(other[abi.SpaceID:], space.ID()+abi.MaxSpaces)
-	require.NoError(t, spaces.Put(index, other))
+	table := make([]byte, abi.MaxSpaces*abi.SpaceSize)
+	require.NoError(t, spaces.Lookup(uint32(0), table))
+	id := table[abi.SpaceIndex(space.ID())*abi.SpaceSize+abi.SpaceID:][:8]
+	require.Equal(t, space.ID(), binary.LittleEndian.Uint64(id))
+	binary.LittleEndian.PutUint64(id, space.ID()+abi.MaxSpaces)
+	require.NoError(t, spaces.Put(uint32(0), table))
 	for _, a := range []attempt.Attempt{{Op: "open", Path: "/t/a"}, {Op: "mkdir", Path: "/t/c"}} {
 		require.Equal(t, unix.EPERM, f.try(t, agent, a), "%s", a)
 		events, err := f.Events()
@@ -209,6 +208,7 @@ func TestBrokenRecord(t *testing.T) {
 		require.Len(t, events, 1)
 		require.Equal(t, "broken", events[0].Reason)
 	}
-	require.NoError(t, spaces.Put(index, record))
+	binary.LittleEndian.PutUint64(id, space.ID())
+	require.NoError(t, spaces.Put(uint32(0), table))
 	require.Zero(t, f.try(t, agent, attempt.Attempt{Op: "open", Path: "/t/a"}))
 }
