@@ -1,6 +1,8 @@
 package check
 
 import (
+	"slices"
+
 	"github.com/snappy-policy/snappy/lang/ast"
 	"github.com/snappy-policy/snappy/lang/diag"
 	"github.com/snappy-policy/snappy/lang/source"
@@ -122,6 +124,9 @@ func (c *checker) rule(s *ast.RuleStmt, in *enclosing) {
 		if s.Verb == ast.Allow || s.Verb == ast.Audit {
 			c.err(diag.ErrnoWithoutDenial, s.Errno.Sp, "", "%s denies nothing, so it has no errno", quote(s.Verb.String()))
 		}
+	}
+	if s.Errno != nil && s.Errno.Name == "ESRCH" && slices.ContainsFunc(uses, func(u OpUse) bool { return u.Op.Name == "process.signal" }) {
+		c.err(diag.ErrnoRetried, s.Errno.Sp, "choose another one, such as EPERM", "the kernel tries again for ever when a signal fails with ESRCH")
 	}
 	r.Cond = &Const{Sp: s.VerbSp, Value: true}
 	if ok {

@@ -27,6 +27,7 @@ const (
 	SetCycle           Code = "SNP0321"
 	UnknownRule        Code = "SNP0322"
 	RuleCannotDecide   Code = "SNP0323"
+	ErrnoRetried       Code = "SNP0324"
 
 	NotCondition       Code = "SNP0341"
 	NotValue           Code = "SNP0342"

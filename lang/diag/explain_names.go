@@ -196,4 +196,9 @@ test "t" {
     exec path="/bin/sh" => kill by no-shell
 }
 `},
+	{Code: ErrnoRetried, Severity: Error, Title: `errno that the kernel does not return`,
+		Explanation: `The kernel takes ESRCH from a security module for a process that is just ending and tries again, for ever
+(kill_pid_info of kernel/signal.c): the caller could not even be killed.`,
+		Bad:  "policy p\ndeny process.signal errno ESRCH\n",
+		Good: "policy p\ndeny process.signal errno EPERM\n"},
 }

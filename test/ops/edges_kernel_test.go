@@ -329,11 +329,11 @@ deny net.listen when port == 0 and addr in 0.0.0.0 errno EIO`,
 			}},
 		{name: "process.signal", policy: `
 deny process.signal when signal in { SIGTERM, SIGUSR1 } and target.comm == "victim" and target.uid == 33
-deny process.signal when signal == 0 errno ESRCH`,
+deny process.signal when signal == 0 errno ENOENT`,
 			steps: []step{
 				deny(signal(unix.SIGTERM), perm, "process.signal", 2),
 				deny(signal(unix.SIGUSR1), perm, "process.signal", 2),
-				deny(signal(0), unix.ESRCH, "process.signal", 3),
+				deny(signal(0), unix.ENOENT, "process.signal", 3),
 				allow(signal(unix.SIGCONT)),
 			}},
 		{name: "process.ptrace", policy: `
