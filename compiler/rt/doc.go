@@ -17,6 +17,24 @@
 // current task (abi.MapScratch), so that a program that is preempted by another
 // task's run keeps its buffers. Only hooks with paths use it.
 //
+// A chain of calls from a program down takes up to 160 bytes of the 512 of stack
+// (five frames of 32, the least that kernels count), and six frames of the eight
+// that there may be, the program's included.
+//
+// # What verifiers insist on
+//
+// The routines are written for the verifiers of 6.1 and later at once:
+//
+//   - 6.1 verifies the callback of bpf_loop for one call only, with what it knows
+//     of memory at that time, and removes branches that this call cannot take. So
+//     what a callback finds in its context must not be known: state lies in map
+//     memory (walk.go), or starts from a value that nobody can guess (match.go).
+//   - Code that nothing reaches is refused, and 6.1 loses bounds on OR and where a
+//     sum that was checked as a whole has a part subtracted: compare last.
+//   - Loads from the stack are aligned, also at variable offsets.
+//   - Pointers that are loaded may have to be compared with NULL, even where the
+//     kernel never has one.
+//
 // # Paths
 //
 // See path.go for what a path is and the two ways to it: the kernel's own

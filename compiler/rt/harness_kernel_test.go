@@ -1,5 +1,8 @@
 //go:build kernel
 
+//vmtest:module overlay
+//vmtest:timeout 6m
+
 package rt
 
 import (
