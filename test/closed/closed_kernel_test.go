@@ -201,7 +201,7 @@ func TestBrokenRecord(t *testing.T) {
 	require.Equal(t, space.ID(), binary.LittleEndian.Uint64(id))
 	binary.LittleEndian.PutUint64(id, space.ID()+abi.MaxSpaces)
 	require.NoError(t, spaces.Put(uint32(0), table))
-	for _, a := range []attempt.Attempt{{Op: "open", Path: "/t/a"}, {Op: "mkdir", Path: "/t/c"}} {
+	for _, a := range []attempt.Attempt{{Op: "open", Path: "/t/a"}, {Op: "open", Path: "/t/b"}} {
 		require.Equal(t, unix.EPERM, f.try(t, agent, a), "%s", a)
 		events, err := f.Events()
 		require.NoError(t, err)

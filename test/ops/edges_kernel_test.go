@@ -127,7 +127,6 @@ func (f *fixture) run(t *testing.T, setup attempt.Setup, steps []step, texts ...
 		}
 		f.events(t, s)
 		if s.killed {
-			require.NoError(t, agent.Stop())
 			agent = kerneltest.Agent(t, setup)
 			require.NoError(t, space.Enter(agent.Facts.PID))
 		}
