@@ -37,7 +37,7 @@ const (
 	MaxLayers   = 16    // policies in one namespace, its ancestors' included
 	MaxSpaces   = 16384 // entries of MapSpaces, a power of two (4 MiB: the most that a map value may have); entry 0 is never used
 	MaxSlots    = 4096  // loaded policies at one time
-	MaxHooks    = 64    // entries in Space.HookLayers
+	MaxHooks    = 88    // entries in Space.HookLayers
 	PathMax     = 4096  // longest path with its NUL
 	PathBuffer  = PathMax + 8
 	EventsBytes = 1 << 20 // size of the ring buffer
@@ -81,7 +81,6 @@ type Space struct {
 	Slots [MaxLayers]uint32
 	// HookLayers has, per hook number, a bit for each layer that has a program there.
 	HookLayers [MaxHooks]uint16
-	_          [6]uint64
 }
 
 // Offsets in Space.
