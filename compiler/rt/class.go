@@ -83,7 +83,7 @@ func (b *classBuilder) path(f hook.Field) ([]object.Func, error) {
 		return nil, err
 	}
 	match, err := automaton(b.c.Data.(*match.Automaton), pathText, b.table)
-	return append(build, match...), err
+	return append(append(build, match...), poolSlot()), err
 }
 
 const commBytes = 16 // TASK_COMM_LEN

@@ -14,6 +14,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 	"github.com/snappy-policy/snappy/compiler/emit"
 	"github.com/snappy-policy/snappy/compiler/object"
 	"github.com/snappy-policy/snappy/kernel/abi"
+	"github.com/snappy-policy/snappy/kernel/core"
 	"github.com/snappy-policy/snappy/kernel/hook"
 )
 
@@ -88,6 +90,7 @@ func (d *driver) program(t *testing.T) object.Program {
 		r.Const(emit.R4, 0)
 		r.Call(130) // ringbuf_output
 	}
+	r.release(t, emit.R7)
 	r.returns(out, 0)
 	f, err := r.Build()
 	require.NoError(t, err)
@@ -117,14 +120,39 @@ func textDriver(t *testing.T, name string) *driver {
 }
 
 // config is the table that the loader fills for policies.
-type config struct{ rename, mount uint64 }
+type config struct{ rename, mount, pool uint64 }
 
 func (c config) table() object.Table {
 	data := make([]byte, abi.ConfigSize)
 	binary.LittleEndian.PutUint64(data[abi.ConfigPolicyID:], 0x1122334455667788)
 	binary.LittleEndian.PutUint64(data[abi.ConfigRenameLock:], c.rename)
 	binary.LittleEndian.PutUint64(data[abi.ConfigMountLock:], c.mount)
+	binary.LittleEndian.PutUint64(data[abi.ConfigPool:], c.pool)
 	return object.Table{Name: abi.TableConfig, Data: data}
+}
+
+// newKernel is what the core knows of this kernel. It takes long to find out.
+var newKernel = sync.OnceValues(func() (*core.Kernel, error) {
+	types, err := btf.LoadKernelSpec()
+	if err != nil {
+		return nil, err
+	}
+	return core.NewKernel(types)
+})
+
+// needsPool tells whether this kernel's task storage may fail.
+func needsPool(t *testing.T) bool {
+	k, err := newKernel()
+	require.NoError(t, err)
+	return k.Pool()
+}
+
+// release sets the slot of the pool free whose scratch memory is in reg.
+func (r *routine) release(t *testing.T, reg emit.Reg) {
+	if needsPool(t) {
+		r.Const(emit.R1, 0)
+		r.Atomic(object.AtomicXchg, emit.DW, reg, abi.PoolOwner-abi.PoolScratch, emit.R1)
+	}
 }
 
 func kernelConfig(t *testing.T) config {
@@ -148,13 +176,16 @@ func kernelConfig(t *testing.T) config {
 	}
 	require.NotZero(t, c.rename)
 	require.NotZero(t, c.mount)
+	if needsPool(t) {
+		c.pool = 1
+	}
 	return c
 }
 
 func file(t *testing.T, cfg config, tables []object.Table, progs []object.Program, funcs ...[]object.Func) *object.File {
 	sources := []object.Source{{Name: "driver", Text: "driver\n"}}
 	f := &object.File{
-		Programs: progs, Subprograms: Merge(funcs...), License: "GPL",
+		Programs: progs, Subprograms: Merge(append(funcs, []object.Func{poolSlot()})...), License: "GPL",
 		Maps:    append(Maps(), object.Map{Name: "t_results", Type: object.MapRingBuf, MaxEntries: 1 << 22}),
 		Tables:  append([]object.Table{cfg.table()}, tables...),
 		Structs: Structs(),

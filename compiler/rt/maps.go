@@ -34,6 +34,7 @@ func Maps() []object.Map {
 			Value: record("snp_scratch", abi.ScratchSize,
 				at("path_len", abi.ScratchPathLen0, u32s(2)), at("walk", abi.ScratchWalk, u64s(abi.ScratchWalkWords)),
 				at("work", abi.ScratchWork, buffers(1)), at("path", abi.ScratchPath0, buffers(2)))},
+		{Name: abi.MapPool, Type: object.MapArray, KeySize: 4, ValueSize: abi.PoolSlotSize, MaxEntries: abi.PoolSlots},
 		{Name: abi.MapEvents, Type: object.MapRingBuf, MaxEntries: abi.EventsBytes},
 		{Name: abi.MapCounters, Type: object.MapPerCPUArray, KeySize: 4, ValueSize: 8, MaxEntries: abi.Counters},
 	}

@@ -113,7 +113,7 @@ func (b *reportBuilder) build() ([]object.Func, error) {
 	none, end := b.NewLabel(), b.NewLabel()
 	b.Move(emit.R9, emit.R3)
 	b.scratch(emit.R8, none)
-	var calls []object.Func
+	calls := []object.Func{poolSlot()}
 	for _, f := range b.texts {
 		built := b.NewLabel()
 		b.JumpImm(emit.JSet, emit.R9, 1<<pathIndex(f.Name), built)

@@ -55,6 +55,10 @@ func reporter(t *testing.T, h *hook.Hook, leaf int64, built bool) (object.Progra
 	r.Const(emit.R2, leaf)
 	r.Const(emit.R3, int64(mask))
 	r.CallFunc(ReportFunc(h))
+	if len(reported(h)) > 0 {
+		r.scratch(emit.R7, out)
+		r.release(t, emit.R7)
+	}
 	r.returns(out, 0)
 	f, err := r.Build()
 	require.NoError(t, err)

@@ -130,15 +130,77 @@ func (r *routine) probe(dst emit.Reg, off int, size int64, src emit.Reg, f *obje
 }
 
 // scratch sets dst to the current task's scratch memory, or counts the failure
-// and goes to none.
+// and goes to none. The function poolSlot must be added.
 func (r *routine) scratch(dst emit.Reg, none emit.Label) {
-	have := r.NewLabel()
+	storage, got, have := r.NewLabel(), r.NewLabel(), r.NewLabel()
+	r.TableAddr(emit.R1, abi.TableConfig, 0)
+	r.Load(emit.DW, emit.R1, emit.R1, abi.ConfigPool)
+	r.JumpImm(emit.JEq, emit.R1, 0, storage)
+	r.CallFunc(poolSlotFunc)
+	r.Goto(got)
+	r.Bind(storage)
 	r.storage(abi.MapScratch, storageCreate)
+	r.Bind(got)
 	r.Move(dst, emit.R0)
 	r.JumpImm(emit.JNe, dst, 0, have)
 	r.count(abi.CounterNoScratch)
 	r.Goto(none)
 	r.Bind(have)
+}
+
+const poolSlotFunc = "rt_pool_slot"
+
+// poolSlot gives the routine poolSlotFunc(): the scratch memory of the slot of
+// abi.MapPool that the task holds, or now claims, or NULL. The dispatcher sets it free.
+func poolSlot() object.Func {
+	b := begin(poolSlotFunc, typePtr, "scratch memory from the pool")
+	free, have := b.NewLabel(), b.NewLabel()
+	b.Call(fnGetCurrentPidTgid)
+	b.Move(emit.R6, emit.R0)
+	b.OpImm(emit.Lsh, emit.R6, 32)
+	b.OpImm(emit.Rsh, emit.R6, 32) // the thread
+	slot := func(i int64, none emit.Label) {
+		b.Move(emit.R1, emit.R6)
+		b.OpImm(emit.Add, emit.R1, i)
+		b.OpImm(emit.And, emit.R1, abi.PoolSlots-1)
+		b.Store(emit.W, emit.FP, -4, emit.R1)
+		b.MapAddr(emit.R1, abi.MapPool)
+		b.Move(emit.R2, emit.FP)
+		b.OpImm(emit.Add, emit.R2, -4)
+		b.Call(fnMapLookupElem)
+		b.JumpImm(emit.JEq, emit.R0, 0, none)
+		b.Move(emit.R7, emit.R0)
+	}
+	for i := range int64(abi.PoolProbes) {
+		next := b.NewLabel()
+		slot(i, next)
+		b.Load(emit.DW, emit.R1, emit.R7, abi.PoolOwner)
+		b.Jump(emit.JEq, emit.R1, emit.R6, have)
+		b.Bind(next)
+	}
+	for i := range int64(abi.PoolProbes) {
+		next := b.NewLabel()
+		slot(i, next)
+		b.Const(emit.R0, 0)
+		b.Atomic(object.AtomicCmpXchg, emit.DW, emit.R7, abi.PoolOwner, emit.R6)
+		b.JumpImm(emit.JEq, emit.R0, 0, free)
+		b.Bind(next)
+	}
+	b.Const(emit.R0, 0)
+	b.Exit()
+	b.Bind(free)
+	for i := range 2 {
+		b.StoreImm(emit.W, emit.R7, abi.PoolScratch+abi.ScratchPathLen0+4*i, -1) // abi.PathUnresolved
+	}
+	b.Bind(have)
+	b.Move(emit.R0, emit.R7)
+	b.OpImm(emit.Add, emit.R0, abi.PoolScratch)
+	b.Exit()
+	f, err := b.Build()
+	if err != nil {
+		panic("rt: " + err.Error()) // nothing in it depends on input
+	}
+	return f
 }
 
 // storage sets R0 to the current task's entry of a task storage map, or NULL.

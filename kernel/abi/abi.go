@@ -18,6 +18,7 @@ const Version = 1
 const (
 	MapTasks    = "snp_tasks"    // task storage: TaskRecord
 	MapScratch  = "snp_scratch"  // task storage: Scratch
+	MapPool     = "snp_pool"     // array of PoolSlot: scratch memory where task storage may fail
 	MapEvents   = "snp_events"   // ring buffer of Event
 	MapCounters = "snp_counters" // per-CPU array of u64, index CounterX; counters only
 	MapSpaces   = "snp_spaces"   // one [MaxSpaces]Space, mappable; dispatcher only
@@ -126,6 +127,27 @@ const (
 	PathUnresolved   = 0xffffffff
 )
 
+// PoolSlot is an entry of MapPool. Before 6.2, bpf_task_storage_get fails for a
+// task that runs while another was preempted inside it on the same processor
+// (kernel/bpf/bpf_task_storage.c, bpf_task_storage_trylock). There a task claims a slot
+// for the time of one event: one of PoolProbes, from the thread id modulo PoolSlots on, or, if others
+// hold them all, none, and the path is unresolved.
+type PoolSlot struct {
+	Owner   uint64 // thread id; 0 = free
+	_       [7]uint64
+	Scratch Scratch
+}
+
+// Offsets in PoolSlot, and the size of the pool.
+const (
+	PoolOwner    = 0
+	PoolScratch  = 64
+	PoolSlotSize = PoolScratch + ScratchSize
+
+	PoolSlots  = 256 // a power of two; 1 where task storage does not fail
+	PoolProbes = 8
+)
+
 // Config is the content of TableConfig.
 type Config struct {
 	PolicyID uint64 // unique per loaded policy on this host
@@ -134,7 +156,7 @@ type Config struct {
 	// by the program itself is unresolved.
 	RenameLock uint64
 	MountLock  uint64
-	_          uint64
+	Pool       uint64 // 1: scratch memory comes from MapPool, 0: from MapScratch
 }
 
 // Offsets in Config.
@@ -142,6 +164,7 @@ const (
 	ConfigPolicyID   = 0
 	ConfigRenameLock = 8
 	ConfigMountLock  = 16
+	ConfigPool       = 24
 	ConfigSize       = 32
 )
 

@@ -13,6 +13,7 @@ func TestOffsets(t *testing.T) {
 		task    TaskRecord
 		space   Space
 		scratch Scratch
+		slot    PoolSlot
 		config  Config
 		leaf    Leaf
 		event   Event
@@ -38,6 +39,10 @@ func TestOffsets(t *testing.T) {
 		{"Scratch.Work", unsafe.Offsetof(scratch.Work), ScratchWork},
 		{"Scratch.Walk", unsafe.Offsetof(scratch.Walk), ScratchWalk},
 		{"Scratch", unsafe.Sizeof(scratch), ScratchSize},
+		{"PoolSlot.Owner", unsafe.Offsetof(slot.Owner), PoolOwner},
+		{"PoolSlot.Scratch", unsafe.Offsetof(slot.Scratch), PoolScratch},
+		{"PoolSlot", unsafe.Sizeof(slot), PoolSlotSize},
+		{"Config.Pool", unsafe.Offsetof(config.Pool), ConfigPool},
 		{"Config.PolicyID", unsafe.Offsetof(config.PolicyID), ConfigPolicyID},
 		{"Config.RenameLock", unsafe.Offsetof(config.RenameLock), ConfigRenameLock},
 		{"Config.MountLock", unsafe.Offsetof(config.MountLock), ConfigMountLock},

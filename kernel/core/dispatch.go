@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -29,9 +30,12 @@ var _ = [1]struct{}{}[abi.SpaceSize-1<<spaceShift] // compiles only if it is so
 //		rec->Layer = i
 //		r = call_slot(ctx, space->Slots[i])   // a tail call in a function of its own
 //		if r > 0 (nothing in the slot)    report(ReasonNoPolicy), return -EPERM
-//		if r < -4095                      report(ReasonBroken), return -EPERM
+//		if r < -4095, or hook.Retried     report(ReasonBroken), return -EPERM
 //		if r                              return r
 //	return 0
+//
+// Where policies take their scratch memory from the pool (Kernel.Pool), the task's
+// slot there is set free before the return.
 //
 // It names three maps: abi.MapTasks, abi.MapSpaces and, as snp_slots, the prog
 // array of its hook; to report, abi.MapEvents and abi.MapCounters.
@@ -61,6 +65,7 @@ func (k *Kernel) Dispatcher(h *hook.Hook) (*ebpf.ProgramSpec, error) {
 			asm.Mov.Reg(asm.R2, asm.R0),
 			asm.LoadMem(asm.R1, asm.RFP, ctx, asm.DWord),
 			asm.Call.Label("run_layers"),
+		}, k.release(h), asm.Instructions{
 			asm.Return(),
 			asm.Mov.Imm(asm.R0, 0).WithSymbol("allow"),
 			asm.Return(),
@@ -87,7 +92,7 @@ func (k *Kernel) Dispatcher(h *hook.Hook) (*ebpf.ProgramSpec, error) {
 	name := "snp_" + h.Name
 	return lsm(name, h.Name, join(
 		function(name, main, pointer("ctx")),
-		function("run_layers", runLayers(), pointer("ctx"), pointer("task"), pointer("space"), number("layers")),
+		function("run_layers", runLayers(h), pointer("ctx"), pointer("task"), pointer("space"), number("layers")),
 		function("call_slot", callSlot(), pointer("ctx"), number("slot")),
 		function("report", k.report(h), number("reason"), pointer("task")),
 	)), nil
@@ -102,7 +107,11 @@ const (
 )
 
 // runLayers gives the verdict of the layers: 0 or a negative error number.
-func runLayers() asm.Instructions {
+func runLayers(h *hook.Hook) asm.Instructions {
+	var retried asm.Instructions
+	if h.Retried != 0 {
+		retried = asm.Instructions{asm.JEq.Imm(asm.R0, -h.Retried, "out_of_range")}
+	}
 	return join(
 		asm.Instructions{
 			asm.Mov.Reg(regCtx, asm.R1),
@@ -116,6 +125,9 @@ func runLayers() asm.Instructions {
 			asm.Return(),
 			asm.JSGT.Imm(asm.R0, 0, "missing").WithSymbol("verdict"),
 			asm.JSLT.Imm(asm.R0, -4095, "out_of_range"), // MAX_ERRNO
+		},
+		retried,
+		asm.Instructions{
 			asm.Return(),
 			asm.Mov.Imm(asm.R1, abi.ReasonNoPolicy).WithSymbol("missing"),
 			asm.Ja.Label("deny"),
@@ -149,6 +161,47 @@ func layers() asm.Instructions {
 		}
 	}
 	return in
+}
+
+// pooled tells whether a policy's program at the hook may hold a slot of
+// abi.MapPool. Other hooks must not release it: they may run in an interrupt, in
+// the middle of the event of the task that was interrupted.
+func (k *Kernel) pooled(h *hook.Hook) bool {
+	return k.busy && slices.ContainsFunc(h.Fields, func(f hook.Field) bool { return f.Cost == hook.CostPath })
+}
+
+// release sets the task's slot of abi.MapPool free, if it has one; R0 survives.
+func (k *Kernel) release(h *hook.Hook) asm.Instructions {
+	if !k.pooled(h) {
+		return nil
+	}
+	const key = -4
+	in := asm.Instructions{
+		asm.Mov.Reg(asm.R6, asm.R0),
+		asm.FnGetCurrentPidTgid.Call(),
+		asm.Mov.Reg32(asm.R7, asm.R0), // the thread
+	}
+	for i := range int32(abi.PoolProbes) {
+		next := fmt.Sprintf("probe_%d", i+1)
+		in = append(in,
+			asm.Mov.Reg(asm.R1, asm.R7).WithSymbol(fmt.Sprintf("probe_%d", i)),
+			asm.Add.Imm(asm.R1, i),
+			asm.And.Imm(asm.R1, abi.PoolSlots-1),
+			asm.StoreMem(asm.RFP, key, asm.R1, asm.Word),
+			asm.Mov.Reg(asm.R2, asm.RFP),
+			asm.Add.Imm(asm.R2, key),
+			loadMap(asm.R1, abi.MapPool),
+			asm.FnMapLookupElem.Call(),
+			asm.JEq.Imm(asm.R0, 0, next),
+			asm.LoadMem(asm.R1, asm.R0, abi.PoolOwner, asm.DWord),
+			asm.JEq.Reg(asm.R1, asm.R7, "release"))
+	}
+	return append(in,
+		asm.Ja.Label("released").WithSymbol(fmt.Sprintf("probe_%d", abi.PoolProbes)),
+		// Atomic, so that no store to the slot comes later.
+		asm.Mov.Imm(asm.R1, 0).WithSymbol("release"),
+		asm.Xchg.Mem(asm.R0, asm.R1, asm.DWord, abi.PoolOwner),
+		asm.Mov.Reg(asm.R0, asm.R6).WithSymbol("released"))
 }
 
 // callSlot returns what the program in the slot returns, or a positive number

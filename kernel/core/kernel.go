@@ -37,6 +37,10 @@ type walk struct {
 	data  int16 // bpf_local_storage_elem.sdata.data: the value
 }
 
+// Pool tells whether policies need abi.MapPool: scratch memory in task storage
+// could be refused for a moment.
+func (k *Kernel) Pool() bool { return k.busy }
+
 // NewKernel reads the offsets from the kernel's BTF.
 func NewKernel(types *btf.Spec) (*Kernel, error) {
 	task, err := structure(types, "task_struct")

@@ -29,13 +29,15 @@ const (
 )
 
 // Maps lists the maps that exist as long as the core does, sorted by name. Prog
-// arrays come and go with the hooks: Slots.
+// arrays come and go with the hooks: Slots. abi.MapPool may have a single entry
+// where Kernel.Pool says so.
 func Maps() []*ebpf.MapSpec {
 	return []*ebpf.MapSpec{
 		{Name: MapControl, Type: ebpf.Array, KeySize: 4, ValueSize: ControlSize, MaxEntries: 1},
 		{Name: abi.MapCounters, Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 8, MaxEntries: abi.Counters},
 		{Name: abi.MapEvents, Type: ebpf.RingBuf, MaxEntries: abi.EventsBytes},
 		{Name: MapMeta, Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: metaEntries},
+		{Name: abi.MapPool, Type: ebpf.Array, KeySize: 4, ValueSize: abi.PoolSlotSize, MaxEntries: abi.PoolSlots},
 		storage(abi.MapScratch, abi.ScratchSize),
 		// A single value, so that programs get at an entry by arithmetic alone. System
 		// calls cannot handle values of this size: the manager maps it.

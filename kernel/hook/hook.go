@@ -22,6 +22,9 @@ type Hook struct {
 	// Absent, when not empty, tells why a kernel may lack the hook without harm (its
 	// operations then arrive at another hook of the table); the loader leaves it out.
 	Absent string
+	// Retried, when not 0, is a positive errno that makes the kernel ask again
+	// for ever: no verdict may be this.
+	Retried int32
 	// EventArgs names up to four fields whose values travel in abi.Event.Args.
 	EventArgs []string
 	Doc       string

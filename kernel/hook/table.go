@@ -10,6 +10,8 @@ const (
 
 	renameExchange = 2 // RENAME_EXCHANGE
 
+	esrch = 3 // ESRCH; kernel/signal.c, kill_pid_info, takes it for a process that changes its thread group leader
+
 	fmodeBacking = 1 << 25 // FMODE_BACKING, include/linux/fs.h, 6.5+: a file below overlayfs, already judged as the upper one
 )
 
@@ -182,6 +184,7 @@ func Hooks() []*Hook {
 				Field{Name: "port", Cost: CostBuffer, Read: Computed{ComputedSockPort}}),
 			EventArgs: []string{"family", "type", "port"}, Doc: "listen(2)"},
 		{Name: "task_kill", Args: []Arg{ptr("p", "task_struct"), ptr("info", "kernel_siginfo"), num("sig", 4, true), ptr("cred", "cred")}, Instances: always("process.signal"),
+			Retried:   esrch,
 			Fields:    append([]Field{{Name: "signal", Cost: CostArg, Read: Scalar{Base: arg(2), Size: 4, Signed: true}}}, target(0)...),
 			EventArgs: []string{"signal", "target.pid", "target.uid"}, Doc: "kill(2), tgkill(2), pidfd_send_signal(2) and the like, the caller's own process included; signal 0 asks whether it may"},
 		{Name: "ptrace_access_check", Args: []Arg{ptr("child", "task_struct"), num("mode", 4, false)}, Instances: always("process.ptrace"),

@@ -58,12 +58,15 @@ func (o *Object) Load(opts Options) (map[string]*ebpf.Program, error) {
 		if !ok {
 			return nil, fmt.Errorf("%w: no map %s", ErrMap, name)
 		}
+		if name == abi.MapPool {
+			m.MaxEntries = own.MaxEntries()
+		}
 		if err := m.Compatible(own); err != nil {
 			return nil, fmt.Errorf("%w: %s: %w", ErrMap, name, err)
 		}
 		replace[name] = own
 	}
-	if err := configure(spec, opts.PolicyID); err != nil {
+	if err := configure(spec, opts.PolicyID, opts.pool()); err != nil {
 		return nil, err
 	}
 	var coll *ebpf.Collection
@@ -115,8 +118,14 @@ func (o *Object) checkHooks(spec *ebpf.CollectionSpec, names map[string]string) 
 	return errors.Join(failed...)
 }
 
+// pool tells whether scratch memory comes from the core's pool.
+func (o Options) pool() bool {
+	m := o.Maps[abi.MapPool]
+	return m != nil && m.MaxEntries() == abi.PoolSlots
+}
+
 // configure fills the object's Config table, if it has one.
-func configure(spec *ebpf.CollectionSpec, policyID uint64) error {
+func configure(spec *ebpf.CollectionSpec, policyID uint64, pool bool) error {
 	m := spec.Maps[configMap]
 	if m == nil {
 		return nil
@@ -125,6 +134,9 @@ func configure(spec *ebpf.CollectionSpec, policyID uint64) error {
 		return fmt.Errorf("%w: %s has %d entries of %d bytes", ErrObject, configMap, m.MaxEntries, m.ValueSize)
 	}
 	config := abi.Config{PolicyID: policyID}
+	if pool {
+		config.Pool = 1
+	}
 	symbols, err := probe.Symbols()
 	if err != nil {
 		return err

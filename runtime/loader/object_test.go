@@ -124,18 +124,19 @@ func TestConfigure(t *testing.T) {
 	f.Tables = []object.Table{{Name: abi.TableConfig, Data: make([]byte, abi.ConfigSize)}}
 	spec := read(t, f).Spec
 	require.Contains(t, spec.Maps, configMap)
-	require.NoError(t, configure(spec, 42))
+	require.NoError(t, configure(spec, 42, true))
 	var c abi.Config
 	require.NoError(t, binary.Read(bytes.NewReader(spec.Variables[abi.TableConfig].Value), binary.LittleEndian, &c))
 	require.Equal(t, uint64(42), c.PolicyID)
+	require.Equal(t, uint64(1), c.Pool)
 	symbols, err := probe.Symbols()
 	require.NoError(t, err)
 	require.Equal(t, symbols.RenameLock, c.RenameLock)
 	require.Equal(t, symbols.MountLock, c.MountLock)
 
 	f.Tables[0].Data = make([]byte, abi.ConfigSize+8)
-	require.ErrorIs(t, configure(read(t, f).Spec, 42), ErrObject)
-	require.NoError(t, configure(read(t, sample()).Spec, 42), "a policy without events")
+	require.ErrorIs(t, configure(read(t, f).Spec, 42, false), ErrObject)
+	require.NoError(t, configure(read(t, sample()).Spec, 42, false), "a policy without events")
 }
 
 // logs are as kernels print them: 6.12 with positions, 6.1 without.

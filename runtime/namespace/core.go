@@ -37,6 +37,9 @@ func (s *session) open() error {
 			return fmt.Errorf("%w: map %s: %w", ErrBroken, spec.Name, err)
 		}
 		maps[spec.Name] = m
+		if spec.Name == abi.MapPool {
+			spec.MaxEntries = m.MaxEntries()
+		}
 		if err := spec.Compatible(m); err != nil {
 			closeAll(maps)
 			return fmt.Errorf("%w: map %s: %w", ErrIncompatible, spec.Name, err)
@@ -96,6 +99,9 @@ func (s *session) ensure() (err error) {
 	for _, spec := range core.Maps() {
 		if err := s.fault("core map"); err != nil {
 			return err
+		}
+		if spec.Name == abi.MapPool && !kernel.Pool() {
+			spec.MaxEntries = 1
 		}
 		m, err := ebpf.NewMap(spec)
 		if err != nil {
