@@ -29,12 +29,13 @@ type Setup struct {
 	EGID     int    // effective group id; group 0 stays among the others
 	Drop     uint64 // capabilities to leave out of the effective set
 	Remember []int  // processes that it will act on
-	Folders  bool   // open DirDeep, DirDead and DirDetached
+	Folders  bool   // open DirDeep, DirDead, DirDetached and DirElsewhere
+	Thread   bool   // act on another thread than the first
 }
 
 // Facts are what a policy can ask about an Agent.
 type Facts struct {
-	PID, PPID            int
+	PID, TID, PPID       int
 	UID, EUID, GID, EGID int
 	Groups               []int // effective and supplementary
 	Comm                 string
@@ -44,12 +45,12 @@ type Facts struct {
 // Subject is the caller of an event: the agent, or a child of it that is about
 // to execute a program.
 func (f Facts) Subject(child int) map[string]eval.Value {
-	pid, ppid := f.PID, f.PPID
+	pid, tid, ppid := f.PID, f.TID, f.PPID
 	if child != 0 {
-		pid, ppid = child, f.PID
+		pid, tid, ppid = child, child, f.PID
 	}
 	s := map[string]eval.Value{"comm": eval.Text(f.Comm), "caps": eval.Int(int64(f.Caps))}
-	for name, v := range map[string]int{"uid": f.UID, "euid": f.EUID, "gid": f.GID, "egid": f.EGID, "pid": pid, "tid": pid, "tgid": pid, "ppid": ppid} {
+	for name, v := range map[string]int{"uid": f.UID, "euid": f.EUID, "gid": f.GID, "egid": f.EGID, "pid": pid, "tid": tid, "tgid": pid, "ppid": ppid} {
 		s[name] = eval.Int(int64(v))
 	}
 	return s
@@ -58,7 +59,7 @@ func (f Facts) Subject(child int) map[string]eval.Value {
 // environment names what the test binary is to be: an agent or a victim.
 const environment = "SNAPPY_TEST_ATTEMPT"
 
-// An agent acts on its first thread alone, whose id is that of the process.
+// An agent acts on one thread alone: the first, unless it is told otherwise.
 func init() {
 	if os.Getenv(environment) != "" {
 		runtime.LockOSThread()
@@ -175,7 +176,7 @@ func learn(s Setup) (Facts, error) {
 		return Facts{}, err
 	}
 	return Facts{
-		PID: unix.Getpid(), PPID: unix.Getppid(),
+		PID: unix.Getpid(), TID: unix.Gettid(), PPID: unix.Getppid(),
 		UID: unix.Getuid(), EUID: unix.Geteuid(), GID: unix.Getgid(), EGID: unix.Getegid(), Groups: []int{unix.Getegid(), 0},
 		Comm: s.Comm, Caps: uint64(caps[0].Effective) | uint64(caps[1].Effective)<<32,
 	}, nil
@@ -200,9 +201,23 @@ func serve(setup string) error {
 			return err
 		}
 	}
+	if !s.Thread {
+		return d.answer(s)
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		done <- d.answer(s)
+	}()
+	return <-done
+}
+
+// answer makes the calling thread what the setup says, and serves on it.
+func (d *doer) answer(s Setup) error {
 	if err := errors.Join(unix.Chdir("/"), become(s)); err != nil {
 		return err
 	}
+	var err error
 	if d.facts, err = learn(s); err != nil {
 		return err
 	}

@@ -198,7 +198,7 @@ var doers = map[string]func(*doer, Attempt, *Outcome) error{
 		return d.change(a, o, "file.chmod", map[string]Value{"mode": num(a.Mode)}, func() error { return unix.Chmod(a.Path, a.Mode) })
 	},
 	"chown":  (*doer).chown,
-	"socket": (*doer).socketOnly, "bind": (*doer).bind, "connect": (*doer).connect, "listen": (*doer).listen,
+	"socket": (*doer).socketOnly, "bind": (*doer).bind, "bindpath": (*doer).bindPath, "connect": (*doer).connect, "listen": (*doer).listen,
 	"signal": (*doer).signal, "inspect": (*doer).inspect, "peek": (*doer).peek, "attach": (*doer).attach,
 	"chroot": (*doer).chroot, "reboot": (*doer).reboot, "hostname": (*doer).hostname,
 }

@@ -95,6 +95,21 @@ func (d *doer) bindTo(a Attempt, o *Outcome, fd int, raw []byte, f map[string]Va
 	return call(unix.SYS_BIND, fd, raw)
 }
 
+// bindPath binds a unix socket to a name, which makes a socket file.
+func (d *doer) bindPath(a Attempt, o *Outcome) error {
+	a.Family = unix.AF_UNIX
+	fd, err := d.socket(a, o)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	o.saw("net.bind", map[string]Value{"family": num(a.Family), "type": num(a.Type), "protocol": num(0), "addr": address(netip.Addr{}), "port": num(0)})
+	if present(a.Path) == nil {
+		o.saw("file.mknod", map[string]Value{"path": d.name(a, a.Path, false), "mode": num(unix.S_IFSOCK | 0o777)})
+	}
+	return unix.Bind(fd, &unix.SockaddrUnix{Name: a.Path})
+}
+
 func (d *doer) bind(a Attempt, o *Outcome) error {
 	return d.withSocket(a, o, func(fd int, raw []byte, f map[string]Value) error { return d.bindTo(a, o, fd, raw, f) })
 }

@@ -105,6 +105,9 @@ func (c chooser) change() Attempt {
 
 func (c chooser) net() Attempt {
 	a := Attempt{Op: of(c, "socket", "bind", "connect", "connect", "listen"), Type: of(c, unix.SOCK_STREAM, unix.SOCK_DGRAM), Port: of(c, 80, 443, 8000, 8080, 9, 0)}
+	if c.IntN(12) == 0 {
+		return Attempt{Op: "bindpath", Path: c.absent(), Type: a.Type}
+	}
 	if a.Op == "socket" {
 		a.Port = 0
 		switch c.IntN(4) {
@@ -186,8 +189,9 @@ var operations = map[string][]string{
 	"rename": {"file.rename"}, "exchange": {"file.rename"}, "link": {"file.link"},
 	"truncate": {"file.truncate"}, "chmod": {"file.chmod"}, "chown": {"file.chown", "capability"},
 	"socket": {"net.socket"}, "bind": {"net.socket", "net.bind", "capability"}, "connect": {"net.socket", "net.connect"},
-	"listen": {"net.socket", "net.bind", "net.listen", "capability"},
-	"signal": {"process.signal"}, "inspect": {"process.ptrace"}, "peek": {"process.ptrace"}, "attach": {"process.ptrace"},
+	"bindpath": {"net.socket", "net.bind", "file.mknod"},
+	"listen":   {"net.socket", "net.bind", "net.listen", "capability"},
+	"signal":   {"process.signal"}, "inspect": {"process.ptrace"}, "peek": {"process.ptrace"}, "attach": {"process.ptrace"},
 	"chroot": {"capability"}, "reboot": {"capability"}, "hostname": {"capability"},
 }
 

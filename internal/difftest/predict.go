@@ -83,12 +83,12 @@ func (r report) differs(e *audit.Event, facts attempt.Facts, child int) string {
 	compare("layer", r.layer, e.Layer)
 	compare("rule", r.rule, rule)
 	compare("errno", r.errno, e.Errno)
-	pid, ppid := facts.PID, facts.PPID
+	pid, tid, ppid := facts.PID, facts.TID, facts.PPID
 	if r.event.InChild {
-		pid, ppid = child, facts.PID
+		pid, tid, ppid = child, child, facts.PID
 	}
 	compare("pid", pid, int(e.PID))
-	compare("tid", pid, int(e.TID))
+	compare("tid", tid, int(e.TID))
 	compare("ppid", ppid, int(e.PPID))
 	compare("uid", facts.UID, int(e.UID))
 	compare("comm", facts.Comm, e.Comm)
