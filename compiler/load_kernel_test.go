@@ -222,8 +222,7 @@ func expression(r *rand.Rand, depth int) string {
 
 // TestArithmeticInTheKernel compares verdicts that hang on hundreds of random
 // expressions with the interpreter of the representation.
-// It is no test yet: it has not been seen to pass in both kernels.
-func arithmeticInTheKernel(t *testing.T) {
+func TestArithmeticInTheKernel(t *testing.T) {
 	h := kerneltest.Open(t)
 	seed := uint64(1)
 	if s := os.Getenv("SNAPPY_SEED"); s != "" {
