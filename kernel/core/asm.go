@@ -25,6 +25,14 @@ func storeWord(dst asm.Register, off int16, v int64) asm.Instruction {
 	return in
 }
 
+// exchange swaps src with 8 bytes of memory. The library's encoder takes an
+// atomic's operation from the constant, which asm.Xchg.Mem leaves 0: an addition.
+func exchange(dst asm.Register, off int16, src asm.Register) asm.Instruction {
+	in := asm.Xchg.Mem(dst, src, asm.DWord, off)
+	in.Constant = 0xe1 // BPF_XCHG
+	return in
+}
+
 // loadMap puts the address of the named map into dst.
 func loadMap(dst asm.Register, name string) asm.Instruction {
 	return asm.LoadMapPtr(dst, 0).WithReference(name)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 	"github.com/stretchr/testify/require"
 
@@ -147,4 +148,12 @@ func TestReadTasks(t *testing.T) {
 	require.ErrorIs(t, err, ErrTaskList)
 	_, err = ReadTasks(make([]byte, taskSize))
 	require.ErrorIs(t, err, ErrTaskList)
+}
+
+func TestExchange(t *testing.T) {
+	var b bytes.Buffer
+	in := exchange(asm.R0, 8, asm.R1)
+	_, err := in.Marshal(&b, binary.LittleEndian)
+	require.NoError(t, err)
+	require.Equal(t, []byte{0xdb, 0x10, 8, 0, 0xe1, 0, 0, 0}, b.Bytes())
 }

@@ -200,7 +200,7 @@ func (k *Kernel) release(h *hook.Hook) asm.Instructions {
 		asm.Ja.Label("released").WithSymbol(fmt.Sprintf("probe_%d", abi.PoolProbes)),
 		// Atomic, so that no store to the slot comes later.
 		asm.Mov.Imm(asm.R1, 0).WithSymbol("release"),
-		asm.Xchg.Mem(asm.R0, asm.R1, asm.DWord, abi.PoolOwner),
+		exchange(asm.R0, abi.PoolOwner, asm.R1),
 		asm.Mov.Reg(asm.R0, asm.R6).WithSymbol("released"))
 }
 
