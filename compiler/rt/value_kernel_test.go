@@ -162,7 +162,7 @@ func TestVerifier(t *testing.T) {
 		r := begin("t_"+h.Name, typeS32, "all routines of "+h.Name, paramCtx)
 		r.Move(emit.R6, emit.R1)
 		for _, f := range fns {
-			if f.Params[0].Name != "ctx" || f.Name == ReportFunc(h) || len(f.Params) > 1 {
+			if len(f.Params) != 1 || f.Params[0].Name != "ctx" || f.Name == ReportFunc(h) {
 				continue
 			}
 			r.Move(emit.R1, emit.R6)
