@@ -64,7 +64,7 @@ func (d *doer) name(a Attempt, name string, follow bool) Value {
 	switch a.Dir {
 	case "":
 	case DirDead: // d_path knows the name that it had
-		return text(deadPath(d.facts.PID))
+		return text(deadPath)
 	default:
 		return unresolved
 	}

@@ -199,8 +199,7 @@ func folders() (map[string]int, error) {
 	if err := inDeep(func() error { return open(DirDeep, ".") }); err != nil {
 		return nil, fmt.Errorf("deep folder: %w", err)
 	}
-	dead := fmt.Sprintf("/t/dead%d", os.Getpid())
-	if err := errors.Join(unix.Mkdir(dead, 0o755), open(DirDead, dead), unix.Rmdir(dead)); err != nil {
+	if err := errors.Join(unix.Mkdir(deadPath, 0o755), open(DirDead, deadPath), unix.Rmdir(deadPath)); err != nil {
 		return nil, fmt.Errorf("dead folder: %w", err)
 	}
 	if err := unix.Mount("detached", detachedAt, "tmpfs", 0, "mode=755"); err != nil {
@@ -237,8 +236,9 @@ func elsewhere() (fd int, err error) {
 	return fd, err
 }
 
-// deadPath is the name that the dead folder of a process had.
-func deadPath(pid int) string { return fmt.Sprintf("/t/dead%d", pid) }
+// deadPath is the name that the dead folder of an agent had: the same for each,
+// so that one who takes the place of another sees the same. They start one after the other.
+const deadPath = "/t/dead"
 
 // tiny is an x86-64 program that exits with 0 at once: an ELF header, one
 // program header, and exit(0).

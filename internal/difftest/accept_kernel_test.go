@@ -24,7 +24,7 @@ func TestVerifierAccepts(t *testing.T) {
 	good, programs := 0, 0
 	var compiling, loading time.Duration
 	for i := range uint64(accepted) {
-		text := progen.Policy(rand.New(rand.NewPCG(run, i)), progen.Default(), progen.Options{Rules: 4, Kill: true})
+		text := progen.Policy(rand.New(rand.NewPCG(run, i)), progen.Default(), progen.Options{Rules: 2 + int(i%2), Kill: true})
 		begin := time.Now()
 		p, err := kerneltest.Compile(text)
 		require.NoError(t, err)
