@@ -14,8 +14,9 @@
 //
 // The first argument of what codegen calls is the context of the LSM program.
 // Registers R6 to R9 survive, as in every call. Scratch memory is that of the
-// current task (abi.MapScratch), so that a program that is preempted by another
-// task's run keeps its buffers. Only hooks with paths use it.
+// current task (abi.MapScratch; a slot of abi.MapPool where task storage may fail),
+// so that a program that is preempted by another task's run keeps its buffers. Only
+// hooks with paths use it.
 //
 // A chain of calls from a program down takes up to 160 bytes of the 512 of stack
 // (five frames of 32, the least that kernels count), and six frames of the eight
