@@ -99,8 +99,10 @@ func TestReadRefuses(t *testing.T) {
 		"sleepable":         func(f *object.File) { f.Programs[0].Sleepable, f.Meta.Hooks[0].Sleepable = true, true },
 		"sleepable, hidden": func(f *object.File) { f.Programs[0].Sleepable = true },
 		"not listed":        func(f *object.File) { f.Meta.Hooks = nil },
-		"listed, not there": func(f *object.File) { f.Meta.Hooks = append(f.Meta.Hooks, object.Hook{Name: "task_kill", Program: "task_kill"}) },
-		"listed twice":      func(f *object.File) { f.Meta.Hooks = append(f.Meta.Hooks, f.Meta.Hooks[0]) },
+		"listed, not there": func(f *object.File) {
+			f.Meta.Hooks = append(f.Meta.Hooks, object.Hook{Name: "task_kill", Program: "task_kill"})
+		},
+		"listed twice": func(f *object.File) { f.Meta.Hooks = append(f.Meta.Hooks, f.Meta.Hooks[0]) },
 		"two programs": func(f *object.File) {
 			f.Programs = append(f.Programs, program("file_open", allow()))
 			f.Programs[1].Name = "other"
