@@ -212,3 +212,63 @@ func TestBrokenRecord(t *testing.T) {
 	require.NoError(t, spaces.Put(uint32(0), table))
 	require.Zero(t, f.try(t, agent, attempt.Attempt{Op: "open", Path: "/t/a"}))
 }
+
+// TestPool: where task storage may fail, an event holds a slot of the pool for as
+// long as it lasts, and is denied if others hold all that it may have. Elsewhere
+// nobody takes one.
+func TestPool(t *testing.T) {
+	f := newFixture(t)
+	agent, _ := f.agent(t, "policy p\ndeny file.open as other when path == \"/t/b\"\n")
+	a, b := attempt.Attempt{Op: "open", Path: "/t/a"}, attempt.Attempt{Op: "open", Path: "/t/b"}
+	pool, err := f.Manager.Map(abi.MapPool)
+	require.NoError(t, err)
+	defer pool.Close()
+	slot := make([]byte, abi.PoolSlotSize)
+	owner := slot[abi.PoolOwner:][:8]
+	owners := func() (held int) {
+		for i := range pool.MaxEntries() {
+			require.NoError(t, pool.Lookup(i, slot))
+			if binary.LittleEndian.Uint64(owner) != 0 {
+				held++
+			}
+		}
+		return held
+	}
+	judged := func() {
+		t.Helper()
+		require.Zero(t, f.try(t, agent, a))
+		require.Equal(t, unix.EACCES, f.try(t, agent, b))
+		events, err := f.Events()
+		require.NoError(t, err)
+		require.Len(t, events, 1)
+		require.Equal(t, "rule", events[0].Reason)
+	}
+	hold := func(i int, by uint64) {
+		clear(slot)
+		binary.LittleEndian.PutUint64(owner, by)
+		require.NoError(t, pool.Put(uint32(agent.Facts.TID+i)%abi.PoolSlots, slot))
+	}
+	judged()
+	require.Zero(t, owners(), "all are free again")
+	if pool.MaxEntries() == 1 {
+		return
+	}
+	const another = 1 << 40 // no thread
+	for i := range abi.PoolProbes {
+		judged()
+		require.Equal(t, i, owners())
+		hold(i, another)
+	}
+	require.Equal(t, unix.EACCES, f.try(t, agent, a))
+	events, err := f.Events()
+	require.NoError(t, err)
+	require.Len(t, events, 1)
+	require.Equal(t, "unresolved", events[0].Reason)
+	require.Equal(t, "other", events[0].Rule.Name)
+	require.Zero(t, f.try(t, agent, attempt.Attempt{Op: "mkdir", Path: "/t/c"}), "no rule asks about its path")
+	hold(abi.PoolProbes-1, 0)
+	judged()
+	for i := range abi.PoolProbes {
+		hold(i, 0)
+	}
+}
