@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -271,4 +272,30 @@ func TestPool(t *testing.T) {
 	for i := range abi.PoolProbes {
 		hold(i, 0)
 	}
+}
+
+// TestRetriedErrno: a verdict that would make the kernel ask again for ever is
+// none, whoever made the program.
+func TestRetriedErrno(t *testing.T) {
+	f := newFixture(t)
+	victim := kerneltest.Victim(t)
+	agent := kerneltest.Agent(t, attempt.Setup{Remember: []int{victim}})
+	space, err := f.Space("policy p\ndeny process.signal when signal == SIGUSR2\n")
+	require.NoError(t, err)
+	require.NoError(t, space.Enter(agent.Facts.PID))
+	t.Cleanup(func() { require.NoError(t, errors.Join(agent.Stop(), space.Destroy(), space.Close())) })
+	const esrch = 3
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "wrong", Type: ebpf.LSM, AttachType: ebpf.AttachLSMMac, AttachTo: "task_kill", License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -esrch), asm.Return()}})
+	require.NoError(t, err)
+	defer p.Close()
+	slots, err := ebpf.LoadPinnedMap(namespace.DefaultPinDir+"/v1/hooks/task_kill/slots", nil)
+	require.NoError(t, err)
+	defer slots.Close()
+	require.NoError(t, slots.Put(space.Policies[0].Loaded.Slot, p))
+	require.Equal(t, unix.EPERM, f.try(t, agent, attempt.Attempt{Op: "signal", Target: victim, Signal: 0}))
+	events, err := f.Events()
+	require.NoError(t, err)
+	require.Len(t, events, 1)
+	require.Equal(t, "broken", events[0].Reason)
 }
